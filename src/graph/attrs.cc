@@ -13,8 +13,9 @@ Attrs::Attrs(std::initializer_list<std::pair<std::string, AttrValue>> items) {
 }
 
 void Attrs::set(std::string_view name, AttrValue value) {
-  auto at = std::lower_bound(items_.begin(), items_.end(), name,
-                             [](const auto& item, std::string_view key) { return item.first < key; });
+  auto at =
+      std::lower_bound(items_.begin(), items_.end(), name,
+                       [](const auto& item, std::string_view key) { return item.first < key; });
   if (at != items_.end() && at->first == name) {
     at->second = std::move(value);
   } else {
@@ -46,7 +47,8 @@ double Attrs::real(std::string_view name) const {
 
 const std::vector<double>& Attrs::list(std::string_view name) const {
   const AttrValue* value = find(name);
-  ensure(value && std::holds_alternative<std::vector<double>>(*value), "[attrs] no list '{}'", name);
+  ensure(value && std::holds_alternative<std::vector<double>>(*value), "[attrs] no list '{}'",
+         name);
   return std::get<std::vector<double>>(*value);
 }
 
@@ -59,7 +61,8 @@ std::string to_string(const Attrs& attrs) {
   for (const auto& [name, value] : attrs.items_) {
     if (text.size() > 1) text += ", ";
     text += name + "=";
-    if (const auto* integer = std::get_if<std::int64_t>(&value)) text += fmt::format("{}", *integer);
+    if (const auto* integer = std::get_if<std::int64_t>(&value))
+      text += fmt::format("{}", *integer);
     if (const auto* real = std::get_if<double>(&value)) text += fmt::format("{:.17g}", *real);
     if (const auto* list = std::get_if<std::vector<double>>(&value)) {
       text += "[";

@@ -1,5 +1,5 @@
-// Attributes of a node: a small ordered map from name to number or list of numbers. Data, not a class
-// per op, so that graphs print, compare and hash without knowing the ops.
+// Attributes of a node: a small ordered map from name to number or list of numbers. Data, not a
+// class per op, so that graphs print, compare and hash without knowing the ops.
 #pragma once
 
 #include <cstdint>

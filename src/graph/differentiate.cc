@@ -26,13 +26,14 @@ class Differentiator {
   // The forward value inside the backward graph: parameter, saved input, or recomputed.
   ValueId forward_value(ValueId id);
   void add_cotangent(ValueId id, ValueId cotangent);
+  void set_output_again(ValueId id, ValueId again);
 
   const Graph& forward_;
   const DifferentiateOptions& options_;
   Backward result_;
-  std::vector<bool> needed_;                // per forward value: does a gradient flow to it?
-  std::map<ValueId, ValueId> cotangent_;    // forward value -> backward value
-  std::map<ValueId, ValueId> available_;    // forward value -> backward value
+  std::vector<bool> needed_;              // per forward value: does a gradient flow to it?
+  std::map<ValueId, ValueId> cotangent_;  // forward value -> backward value
+  std::map<ValueId, ValueId> available_;  // forward value -> backward value
 };
 
 class NodeContext : public GradContext {
@@ -51,11 +52,15 @@ class NodeContext : public GradContext {
     return at == owner_.cotangent_.end() ? kNoValue : at->second;
   }
   bool needs(int i) const override { return owner_.needed_[static_cast<size_t>(input_id(i))]; }
-  std::vector<ValueId> add_node(const OpDef& op, Attrs attrs, std::vector<ValueId> inputs) override {
+  std::vector<ValueId> add_node(const OpDef& op, Attrs attrs,
+                                std::vector<ValueId> inputs) override {
     return owner_.result_.graph.add_node(op, std::move(attrs), std::move(inputs));
   }
   void set_cotangent(int i, ValueId value) override {
     if (needs(i)) owner_.add_cotangent(input_id(i), value);
+  }
+  void set_output_again(int i, ValueId value) override {
+    owner_.set_output_again(node_.outputs[static_cast<size_t>(i)], value);
   }
 
  private:
@@ -72,9 +77,8 @@ Backward Differentiator::run() {
     const Node& node = forward_.nodes()[n];
     const bool flows_back = std::any_of(node.outputs.begin(), node.outputs.end(),
                                         [&](ValueId id) { return cotangent_.count(id) > 0; });
-    const bool wanted = std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) {
-      return needed_[static_cast<size_t>(id)];
-    });
+    const bool wanted = std::any_of(node.inputs.begin(), node.inputs.end(),
+                                    [&](ValueId id) { return needed_[static_cast<size_t>(id)]; });
     if (!flows_back || !wanted) continue;
     ensure(node.op->gradient != nullptr, "[differentiate] op '{}' has no gradient rule",
            node.op->name);
@@ -96,9 +100,8 @@ void Differentiator::mark_needed() {
         is_float(forward_.type(id).dtype) &&
         (!options_.wants_input_cotangent || options_.wants_input_cotangent(id));
   for (const Node& node : forward_.nodes()) {
-    const bool any = std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) {
-      return needed_[static_cast<size_t>(id)];
-    });
+    const bool any = std::any_of(node.inputs.begin(), node.inputs.end(),
+                                 [&](ValueId id) { return needed_[static_cast<size_t>(id)]; });
     for (ValueId id : node.outputs)
       needed_[static_cast<size_t>(id)] = any && is_float(forward_.type(id).dtype);
   }
@@ -108,8 +111,7 @@ void Differentiator::seed_output_cotangents() {
   int index = 0;
   for (const Graph::Output& output : forward_.outputs()) {
     if (needed_[static_cast<size_t>(output.value)]) {
-      const ValueId seed =
-          result_.graph.add_input("d_" + output.name, forward_.type(output.value));
+      const ValueId seed = result_.graph.add_input("d_" + output.name, forward_.type(output.value));
       result_.output_cotangents.push_back({index, seed});
       add_cotangent(output.value, seed);
     }
@@ -132,6 +134,17 @@ void Differentiator::add_cotangent(ValueId id, ValueId cotangent) {
   if (!fresh) at->second = result_.graph.add(*options_.sum, {}, {at->second, cotangent});
 }
 
+void Differentiator::set_output_again(ValueId id, ValueId again) {
+  int index = 0;
+  for (const Graph::Output& output : forward_.outputs()) {
+    if (output.value == id) {
+      result_.outputs_again.push_back({index, again});
+      result_.graph.add_output(output.name, again);
+    }
+    ++index;
+  }
+}
+
 ValueId Differentiator::forward_value(ValueId id) {
   if (auto at = available_.find(id); at != available_.end()) return at->second;
   const Value& value = forward_.value(id);
@@ -149,8 +162,7 @@ ValueId Differentiator::forward_value(ValueId id) {
   std::vector<ValueId> inputs;
   for (ValueId input : node.inputs) inputs.push_back(forward_value(input));
   const std::vector<ValueId> outputs = result_.graph.add_node(*node.op, node.attrs, inputs);
-  for (size_t i = 0; i < outputs.size(); ++i)
-    available_.insert({node.outputs[i], outputs[i]});
+  for (size_t i = 0; i < outputs.size(); ++i) available_.insert({node.outputs[i], outputs[i]});
   return available_.at(id);
 }
 
@@ -165,8 +177,8 @@ void Differentiator::finish() {
                    [](const auto& a, const auto& b) { return a.node < b.node; });
   int index = 0;
   for (const auto& gradient : result_.parameter_gradients)
-    result_.graph.add_output(
-        fmt::format("g{}_{}", index++, forward_.value(gradient.forward).name), gradient.value);
+    result_.graph.add_output(fmt::format("g{}_{}", index++, forward_.value(gradient.forward).name),
+                             gradient.value);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Reverse-mode differentiation of a segment graph. Each op's gradient rule names the forward values
-// it needs; those become inputs of the backward graph (saved) or are computed again in it (recompute).
+// it needs; those become inputs of the backward graph (saved) or are computed again in it
+// (recompute).
 #pragma once
 
 #include <functional>
@@ -29,6 +30,9 @@ class GradContext {
   // Adds to the cotangent of input i. For activations: the input's dtype. For parameters: f32, and
   // the value must be an accumulating output of the node that made it.
   virtual void set_cotangent(int i, ValueId value) = 0;
+  // States that the backward graph computes output i anew as `value`: where that holds for all
+  // outputs of a segment, its forward pass need not run at all in training.
+  virtual void set_output_again(int i, ValueId value) = 0;
 
   ValueId add(const OpDef& op, Attrs attrs, std::vector<ValueId> inputs) {
     return add_node(op, std::move(attrs), std::move(inputs)).front();
@@ -45,8 +49,8 @@ struct Backward {
   };
   std::vector<Saved> saved;
   struct OutputCotangent {
-    int output;      // index into forward outputs
-    ValueId value;   // input of `graph`
+    int output;     // index into forward outputs
+    ValueId value;  // input of `graph`
   };
   std::vector<OutputCotangent> output_cotangents;
   struct InputCotangent {
@@ -55,12 +59,17 @@ struct Backward {
   };
   std::vector<InputCotangent> input_cotangents;
   struct ParameterGradient {
-    ValueId forward;   // parameter of the forward graph
-    ValueId value;     // accumulating output of `node`
+    ValueId forward;  // parameter of the forward graph
+    ValueId value;    // accumulating output of `node`
     NodeId node;
   };
   // In execution order; a parameter used twice appears twice, and the later one must accumulate.
   std::vector<ParameterGradient> parameter_gradients;
+  struct OutputAgain {
+    int output;     // index into forward outputs
+    ValueId value;  // result of `graph`
+  };
+  std::vector<OutputAgain> outputs_again;
 };
 
 struct DifferentiateOptions {

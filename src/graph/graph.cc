@@ -91,8 +91,9 @@ void verify(const Graph& graph) {
       types.push_back(graph.type(id));
     }
     const std::vector<ValueType> results = node.op->infer(node.attrs, types);
-    ensure(results.size() == node.outputs.size(), "[graph] node {} ({}) has {} outputs, expected {}",
-           n, node.op->name, node.outputs.size(), results.size());
+    ensure(results.size() == node.outputs.size(),
+           "[graph] node {} ({}) has {} outputs, expected {}", n, node.op->name,
+           node.outputs.size(), results.size());
     for (size_t i = 0; i < results.size(); ++i) {
       const Value& value = graph.value(node.outputs[i]);
       ensure(value.type == results[i] && value.producer == static_cast<NodeId>(n),

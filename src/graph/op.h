@@ -91,7 +91,7 @@ struct SampleInput {
   };
   Kind kind = Kind::activation;
   Shape shape;
-  double low = -1.0;   // floats: normal with mean (low+high)/2 and deviation (high-low)/2
+  double low = -1.0;  // floats: normal with mean (low+high)/2 and deviation (high-low)/2
   double high = 1.0;
   std::vector<double> values;  // when not empty: the exact contents
 };

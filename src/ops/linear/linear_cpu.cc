@@ -1,0 +1,109 @@
+#include "ops/linear/linear_cpu.h"
+
+#include "backends/cpu/matmul.h"
+#include "core/isa.h"
+#include "core/parallel.h"
+#include "ops/linear/linear_simd.h"
+
+namespace outsize {
+namespace {
+
+MatmulSpec forward_spec(const KernelQuery& query) {
+  return {.m = query.inputs[0].shape[0],
+          .n = query.inputs[1].shape[0],
+          .k = query.inputs[0].shape[1],
+          .operand = query.inputs[0].dtype,
+          .result = query.outputs[0].dtype,
+          .transpose_b = true,
+          .bias = query.inputs.size() == 3};
+}
+
+MatmulSpec grad_input_spec(const KernelQuery& query) {
+  return {.m = query.outputs[0].shape[0],
+          .n = query.outputs[0].shape[1],
+          .k = query.inputs[0].shape[1],
+          .operand = query.inputs[0].dtype,
+          .result = query.outputs[0].dtype};
+}
+
+MatmulSpec grad_weight_spec(const KernelQuery& query) {
+  return {.m = query.outputs[0].shape[0],
+          .n = query.outputs[0].shape[1],
+          .k = query.inputs[0].shape[0],
+          .operand = query.inputs[0].dtype,
+          .result = DType::f32,
+          .transpose_a = true,
+          .accumulate = query.attrs.integer_or("accumulate", 0) != 0};
+}
+
+template <MatmulSpec (*spec)(const KernelQuery&)>
+struct MatmulKernel : Kernel {
+  explicit MatmulKernel(const KernelQuery& query) : matmul(spec(query)) {}
+  static const char* probe(const KernelQuery& query) { return matmul_unsupported(spec(query)); }
+  static std::unique_ptr<Kernel> make(const KernelQuery& query) {
+    return std::make_unique<MatmulKernel>(query);
+  }
+  std::int64_t workspace_bytes() const override { return matmul.workspace_bytes(); }
+  Status launch(const KernelArgs& args) const noexcept override {
+    const float* bias =
+        args.inputs.size() == 3 ? static_cast<const float*>(args.inputs[2]) : nullptr;
+    return matmul.run(args.inputs[0], args.inputs[1], bias, args.outputs[0], args.workspace);
+  }
+
+  Matmul matmul;
+};
+
+template <MatmulSpec (*spec)(const KernelQuery&)>
+std::vector<KernelCandidate> matmul_candidates() {
+  return {{"onednn", MatmulKernel<spec>::probe, MatmulKernel<spec>::make}};
+}
+
+// Columns are split over the threads and rows are summed in order: same bits for any thread count.
+constexpr std::int64_t kColumnsPerTask = 128;
+
+struct GradBiasKernel : Kernel {
+  explicit GradBiasKernel(const KernelQuery& query)
+      : type(query.inputs[0]), accumulate(query.attrs.integer_or("accumulate", 0) != 0) {}
+  static const char* probe(const KernelQuery&) { return nullptr; }
+  static std::unique_ptr<Kernel> make(const KernelQuery& query) {
+    return std::make_unique<GradBiasKernel>(query);
+  }
+  Status launch(const KernelArgs& args) const noexcept override {
+    const LinearKernels& table = select_isa(isa_baseline::linear_kernels, isa_avx2::linear_kernels,
+                                            isa_avx512::linear_kernels);
+    const std::int64_t rows = type.shape[0], columns = type.shape[1];
+    float* db = static_cast<float*>(args.outputs[0]);
+    parallel_for(columns, kColumnsPerTask, [&](std::int64_t begin, std::int64_t end) {
+      if (type.dtype == DType::bf16)
+        table.sum_rows_bf16(static_cast<const std::uint16_t*>(args.inputs[0]), rows, columns, begin,
+                            end, accumulate, db);
+      else
+        table.sum_rows_f32(static_cast<const float*>(args.inputs[0]), rows, columns, begin, end,
+                           accumulate, db);
+    });
+    return {};
+  }
+
+  ValueType type;
+  bool accumulate;
+};
+
+}  // namespace
+
+std::vector<KernelCandidate> linear_kernels() {
+  return matmul_candidates<forward_spec>();
+}
+
+std::vector<KernelCandidate> linear_grad_input_kernels() {
+  return matmul_candidates<grad_input_spec>();
+}
+
+std::vector<KernelCandidate> linear_grad_weight_kernels() {
+  return matmul_candidates<grad_weight_spec>();
+}
+
+std::vector<KernelCandidate> linear_grad_bias_kernels() {
+  return {{"vector", GradBiasKernel::probe, GradBiasKernel::make}};
+}
+
+}  // namespace outsize
