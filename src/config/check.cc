@@ -16,6 +16,7 @@ class Checker {
     check_required();
     check_length();
     check_batch();
+    check_optimizer();
     check_schedule();
     check_meaning();
   }
@@ -84,6 +85,14 @@ class Checker {
            "{} steps; expected them to fit",
            where("train.schedule.decay_fraction"), schedule.warmup_steps, schedule.decay_fraction,
            *train.steps);
+  }
+
+  void check_optimizer() const {
+    const OptimizerConfig& optimizer = config_.train.optimizer;
+    if (optimizer.name == "sgd" && optimizer.nesterov && optimizer.momentum == 0)
+      fail(ErrorKind::InvalidArgument,
+           "[{}] nesterov without momentum; got momentum 0; expected momentum above 0",
+           where("train.optimizer.nesterov"));
   }
 
   // An option that means nothing beside the choice in the same file is a misunderstanding. When

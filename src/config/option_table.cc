@@ -62,13 +62,17 @@ constexpr Option kRows[] = {
      .default_text = "true",
      .doc = "Put several short samples into one row. Attention never crosses from one sample to "
             "another, so packing changes speed, not meaning."},
+    {.path = "data.shuffle",
+     .field = +[](C& c) -> bool& { return c.data.shuffle; },
+     .default_text = "true",
+     .doc = "Visit the training samples in an order drawn anew from `train.seed` for every pass."},
     {.path = "data.long_samples",
      .field = ChoiceField{[](const C& c) { return static_cast<int>(c.data.long_samples); },
                           [](C& c, int i) { c.data.long_samples = static_cast<LongSamples>(i); }},
-     .default_text = "refuse",
-     .choices = "refuse|cut|drop",
+     .default_text = "error",
+     .choices = "error|truncate|split|drop",
      .doc = "What to do with a sample longer than `data.sequence_length`: stop before training "
-            "and name it, keep its beginning, or leave it out."},
+            "and name it, keep its beginning, make several samples of it, or leave it out."},
     {.path = "train.steps",
      .field = +[](C& c) -> std::optional<std::int64_t>& { return c.train.steps; },
      .default_text = "null",
@@ -153,7 +157,9 @@ constexpr Option kRows[] = {
      .default_text = "0.1",
      .min = 0,
      .max = 1e3,
-     .doc = "Decoupled weight decay, times the learning rate. Norms and biases never decay."},
+     .doc =
+         "Weight decay, times the learning rate: decoupled, with sgd added to the gradient. Norms "
+         "and biases never decay."},
     {.path = "train.optimizer.momentum",
      .field = +[](C& c) -> double& { return c.train.optimizer.momentum; },
      .default_text = "0.9",
@@ -183,6 +189,15 @@ constexpr Option kRows[] = {
      .above_min = true,
      .only_with = "train.optimizer.name=adafactor",
      .doc = "Largest root mean square of an update of one parameter, before the learning rate."},
+    {.path = "train.optimizer.moment_dtype",
+     .field = ChoiceField{
+         [](const C& c) { return c.train.optimizer.moment_dtype == DType::bf16 ? 1 : 0; },
+         [](C& c, int i) { c.train.optimizer.moment_dtype = i == 1 ? DType::bf16 : DType::f32; }},
+     .default_text = "f32",
+     .choices = "f32|bf16",
+     .only_with = "train.optimizer.name=adamw|sgd",
+     .doc =
+         "How the moments are stored; bf16 halves the optimizer state at some loss of accuracy."},
     {.path = "train.schedule.name",
      .field = +[](C& c) -> std::string& { return c.train.schedule.name; },
      .default_text = "cosine",

@@ -16,14 +16,15 @@ namespace outsize {
 enum class Init { pretrained, random };
 // What happens to a sample longer than the sequence length. Nothing is ever cut without being
 // asked.
-enum class LongSamples { refuse, cut, drop };
+enum class LongSamples { error, truncate, split, drop };
 
 struct DataConfig {
   std::vector<std::string> train;
   std::vector<std::string> validation;
   std::int64_t sequence_length = 0;  // tokens
   bool pack = false;
-  LongSamples long_samples = LongSamples::refuse;
+  bool shuffle = false;
+  LongSamples long_samples = LongSamples::error;
 };
 
 struct OptimizerConfig {
@@ -36,6 +37,7 @@ struct OptimizerConfig {
   bool nesterov = false;
   double decay_rate = 0;
   double clip_threshold = 0;
+  DType moment_dtype = DType::f32;  // f32 or bf16
 };
 
 struct ScheduleConfig {

@@ -61,7 +61,7 @@ TEST(Config, ReadsTheExample) {
 TEST(Config, DefaultsAreThoseOfTheTable) {
   const RunConfig config = parse_config(kSmall, "x.yaml");
   EXPECT_TRUE(config.data.pack);
-  EXPECT_EQ(config.data.long_samples, LongSamples::refuse);
+  EXPECT_EQ(config.data.long_samples, LongSamples::error);
   EXPECT_FALSE(config.budget.memory);
   EXPECT_EQ(config.train.optimizer.name, "adamw");
   EXPECT_EQ(config.train.dtype, DType::bf16);
@@ -133,7 +133,7 @@ TEST(Config, OverridesThatAreNone) {
 }
 
 TEST(Config, ChecksAcrossOptions) {
-  EXPECT_THAT(refusal("model: m\n"), HasSubstr("[data.train] missing"));
+  EXPECT_THAT(refusal("model: m\n"), HasSubstr("[run] missing; expected a path"));
   EXPECT_THAT(refusal("model: m\nrun: r\ndata: {train: a}\n"),
               HasSubstr("train.steps or train.epochs"));
   EXPECT_THAT(refusal(kSmall, {"train.epochs=2"}), HasSubstr("both lengths"));
@@ -145,6 +145,8 @@ TEST(Config, ChecksAcrossOptions) {
               HasSubstr("longer than the run"));
   EXPECT_THAT(refusal(kSmall, {"train.schedule={name: wsd, warmup_steps: 5, decay_fraction: 0.6}"}),
               HasSubstr("overlap"));
+  EXPECT_THAT(refusal(kSmall, {"train.optimizer={name: sgd, nesterov: true, momentum: 0}"}),
+              HasSubstr("nesterov without momentum"));
   RunConfig config = with({});
   config.train.microbatch = 3;
   EXPECT_THROW(check_config(config), Error);
