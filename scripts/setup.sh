@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the Debian packages of scripts/packages.txt that are missing. Works as root or with sudo;
 # touches apt only when something is missing.
-# Usage: scripts/setup.sh [build|test]   (build: to build and run; test, the default: checks as well)
+# Usage: scripts/setup.sh [build|test]   build: what builds and runs; test (default): checks as well
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

