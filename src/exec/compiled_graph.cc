@@ -1,0 +1,79 @@
+#include "exec/compiled_graph.h"
+
+#include <algorithm>
+
+#include "core/gap_allocator.h"
+#include "ops/ops.h"
+
+namespace outsize {
+
+const Kernel* KernelCache::get(const OpDef& op, const Attrs& attrs,
+                               const std::vector<ValueType>& inputs,
+                               const std::vector<ValueType>& outputs) {
+  std::string key = op.name + to_string(attrs);
+  for (const auto* types : {&inputs, &outputs}) {
+    key += '|';
+    for (const ValueType& type : *types) key += to_string(type);
+  }
+  auto [at, fresh] = kernels_.try_emplace(key);
+  const KernelQuery query{attrs, inputs, outputs};
+  if (fresh)
+    at->second = reference_only_ ? make_reference_kernel(op, query) : make_kernel(op, query);
+  return at->second.get();
+}
+
+namespace {
+
+std::vector<ValueType> types_of(const Graph& graph, const std::vector<ValueId>& ids) {
+  std::vector<ValueType> types;
+  for (ValueId id : ids) types.push_back(graph.type(id));
+  return types;
+}
+
+// Offsets of the values that live only inside the graph: from the node that makes them to the last
+// that reads them.
+void lay_out(const Graph& graph, const std::set<ValueId>& external, CompiledGraph& compiled) {
+  const auto nodes = graph.nodes();
+  std::vector<size_t> last(graph.values().size(), 0);
+  for (size_t n = 0; n < nodes.size(); ++n)
+    for (const auto* ids : {&nodes[n].inputs, &nodes[n].outputs})
+      for (ValueId id : *ids) last[static_cast<size_t>(id)] = n;
+  auto is_local = [&](ValueId id) {
+    return graph.value(id).kind == Value::Kind::result && external.count(id) == 0;
+  };
+  compiled.offsets.assign(graph.values().size(), CompiledGraph::kExternal);
+  GapAllocator arena;
+  for (size_t n = 0; n < nodes.size(); ++n) {
+    for (ValueId id : nodes[n].outputs)
+      if (is_local(id))
+        compiled.offsets[static_cast<size_t>(id)] = arena.take(graph.type(id).bytes());
+    std::set<ValueId> ended(nodes[n].inputs.begin(), nodes[n].inputs.end());
+    ended.insert(nodes[n].outputs.begin(), nodes[n].outputs.end());
+    for (ValueId id : ended)
+      if (is_local(id) && last[static_cast<size_t>(id)] == n)
+        arena.give(compiled.offsets[static_cast<size_t>(id)], graph.type(id).bytes());
+  }
+  compiled.workspace_offset = arena.end();
+}
+
+}  // namespace
+
+CompiledGraph compile(const Graph& graph, const std::set<ValueId>& external, KernelCache& kernels) {
+  CompiledGraph compiled;
+  lay_out(graph, external, compiled);
+  std::int64_t workspace = 0;
+  for (const Node& node : graph.nodes()) {
+    const auto inputs = types_of(graph, node.inputs), outputs = types_of(graph, node.outputs);
+    const Kernel* kernel = kernels.get(*node.op, node.attrs, inputs, outputs);
+    workspace = std::max(workspace, kernel->workspace_bytes());
+    compiled.steps.push_back({kernel, node.op, node.inputs, node.outputs});
+    const Cost cost = node.op->cost({node.attrs, inputs, outputs});
+    compiled.cost.flops += cost.flops;
+    compiled.cost.bytes_read += cost.bytes_read;
+    compiled.cost.bytes_written += cost.bytes_written;
+  }
+  compiled.scratch_bytes = compiled.workspace_offset + GapAllocator::aligned(workspace);
+  return compiled;
+}
+
+}  // namespace outsize

@@ -1,0 +1,46 @@
+// A graph ready to run: a kernel per node, and a place by lifetime for every value that lives only
+// inside the graph. What crosses its boundary is bound at each task.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace outsize {
+
+// Kernels are stateless, so nodes that ask the same share one. Keyed by op, attributes and types.
+class KernelCache {
+ public:
+  // With reference_only, every node runs the float64 reference: for tests.
+  explicit KernelCache(bool reference_only = false) : reference_only_(reference_only) {}
+  const Kernel* get(const OpDef& op, const Attrs& attrs, const std::vector<ValueType>& inputs,
+                    const std::vector<ValueType>& outputs);
+
+ private:
+  bool reference_only_;
+  std::map<std::string, std::unique_ptr<Kernel>> kernels_;
+};
+
+struct CompiledGraph {
+  struct Step {
+    const Kernel* kernel = nullptr;
+    const OpDef* op = nullptr;
+    std::vector<ValueId> inputs, outputs;
+  };
+  std::vector<Step> steps;
+  static constexpr std::int64_t kExternal = -1;
+  std::vector<std::int64_t> offsets;  // per value: bytes into the scratch, or kExternal
+  std::int64_t workspace_offset = 0;  // shared by all kernels, which run one after another
+  std::int64_t scratch_bytes = 0;     // values and workspace
+  Cost cost;
+};
+
+// Inputs and parameters are external, and every value in `external`.
+CompiledGraph compile(const Graph& graph, const std::set<ValueId>& external, KernelCache& kernels);
+
+}  // namespace outsize

@@ -1,0 +1,145 @@
+#include "exec/compiled_program.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "ops/add/add.h"
+
+namespace outsize {
+namespace {
+
+template <class List>
+int index_of(const List& list, ValueId id) {
+  return static_cast<int>(std::find(list.begin(), list.end(), id) - list.begin());
+}
+
+std::set<ValueId> external_values(const Backward& backward) {
+  std::set<ValueId> external;
+  for (const Graph::Output& output : backward.graph.outputs()) external.insert(output.value);
+  return external;
+}
+
+}  // namespace
+
+CompiledProgram::CompiledProgram(const Program& program, const CompileOptions& options)
+    : program_(program), kernels_(options.reference_only) {
+  verify(program);
+  find_wanted_values();
+  segments_.resize(program.segments.size());
+  profiles_.resize(program.segments.size());
+  for (size_t s = 0; s < segments_.size(); ++s) {
+    if (options.training) compile_backward(static_cast<int>(s), options);
+    const Graph& graph = program.segments[s].graph;
+    std::set<ValueId> external(segments_[s].saved_results.begin(),
+                               segments_[s].saved_results.end());
+    for (const Graph::Output& output : graph.outputs()) external.insert(output.value);
+    segments_[s].forward = compile(graph, external, kernels_);
+    fill_profile(static_cast<int>(s));
+  }
+}
+
+// A value carries a gradient when the call that makes it has parameters or reads one that does.
+void CompiledProgram::find_wanted_values() {
+  wanted_.assign(program_.values.size(), false);
+  for (const Call& call : program_.calls) {
+    const bool any = !call.parameters.empty() ||
+                     std::any_of(call.inputs.begin(), call.inputs.end(),
+                                 [&](int v) { return wanted_[static_cast<size_t>(v)]; });
+    for (int v : call.outputs)
+      wanted_[static_cast<size_t>(v)] =
+          any && is_float(program_.values[static_cast<size_t>(v)].type.dtype);
+  }
+}
+
+void CompiledProgram::compile_backward(int segment, const CompileOptions& options) {
+  Compiled& compiled = segments_[static_cast<size_t>(segment)];
+  const Graph& graph = program_.segments[static_cast<size_t>(segment)].graph;
+  std::set<ValueId> wanted;
+  for (const Call& call : program_.calls) {
+    if (call.segment != segment) continue;
+    for (size_t i = 0; i < call.inputs.size(); ++i)
+      if (wanted_[static_cast<size_t>(call.inputs[i])]) wanted.insert(graph.inputs()[i]);
+  }
+  auto differentiate_with = [&](bool recompute) {
+    DifferentiateOptions how;
+    how.sum = &add_op();
+    how.wants_input_cotangent = [&](ValueId id) { return wanted.count(id) > 0; };
+    if (recompute) how.may_save = [](ValueId) { return false; };
+    return differentiate(graph, how);
+  };
+  Backward backward = differentiate_with(options.recompute);
+  if (backward.parameter_gradients.empty() && backward.input_cotangents.empty()) return;
+  // Where backward forms every output anew, forward never runs, so nothing can be saved from it.
+  const bool skip = backward.outputs_again.size() == graph.outputs().size();
+  if (skip && !options.recompute) backward = differentiate_with(true);
+  profiles_[static_cast<size_t>(segment)].skip_forward = skip;
+  for (const auto& saved : backward.saved) {
+    if (graph.value(saved.forward).kind != Value::Kind::result) continue;
+    for (const Graph::Output& output : graph.outputs())
+      ensure(output.value != saved.forward,
+             "[compile] output '{}' of segment {} is saved for its own backward", output.name, segment);
+    compiled.saved_results.push_back(saved.forward);
+  }
+  compiled.backward = std::move(backward);
+}
+
+void CompiledProgram::fill_profile(int segment) {
+  const auto s = static_cast<size_t>(segment);
+  const Graph& graph = program_.segments[s].graph;
+  SegmentProfile& profile = profiles_[s];
+  profile.forward_scratch_bytes = segments_[s].forward.scratch_bytes;
+  profile.forward_cost = segments_[s].forward.cost;
+  if (!segments_[s].backward) return;
+  const Backward& backward = *segments_[s].backward;
+  for (ValueId id : segments_[s].saved_results) profile.saved.push_back(graph.type(id));
+  for (const auto& saved : backward.saved)
+    if (graph.value(saved.forward).kind == Value::Kind::input)
+      profile.saved_inputs.push_back(index_of(graph.inputs(), saved.forward));
+  for (const auto& seed : backward.output_cotangents)
+    profile.output_cotangents.push_back(seed.output);
+  for (const auto& cotangent : backward.input_cotangents)
+    profile.input_cotangents.push_back(index_of(graph.inputs(), cotangent.forward));
+  for (const auto& gradient : backward.parameter_gradients)
+    profile.parameter_gradients.push_back(index_of(graph.parameters(), gradient.forward));
+  for (const auto& again : backward.outputs_again) profile.outputs_again.push_back(again.output);
+  // Scratch differs a little between variants; the plan books the largest.
+  const size_t count = backward.parameter_gradients.size();
+  for (char flag : {0, 1}) {
+    const CompiledGraph& variant = this->backward(segment, std::vector<char>(count, flag));
+    profile.backward_scratch_bytes =
+        std::max(profile.backward_scratch_bytes, variant.scratch_bytes);
+    profile.backward_cost = variant.cost;
+  }
+}
+
+const CompiledGraph& CompiledProgram::forward(int segment) const {
+  return segments_.at(static_cast<size_t>(segment)).forward;
+}
+
+const Backward& CompiledProgram::backward_of(int segment) const {
+  return *segments_.at(static_cast<size_t>(segment)).backward;
+}
+
+const std::vector<ValueId>& CompiledProgram::saved_results(int segment) const {
+  return segments_.at(static_cast<size_t>(segment)).saved_results;
+}
+
+const CompiledGraph& CompiledProgram::backward(int segment, const std::vector<char>& accumulate) {
+  Compiled& compiled = segments_.at(static_cast<size_t>(segment));
+  auto [at, fresh] = compiled.variants.try_emplace(accumulate);
+  if (!fresh) return at->second;
+  const Backward& backward = *compiled.backward;
+  Graph graph = backward.graph;
+  std::map<NodeId, char> flag_of;
+  for (size_t i = 0; i < accumulate.size(); ++i) {
+    const NodeId node = backward.parameter_gradients[i].node;
+    auto [flag, first] = flag_of.insert({node, accumulate[i]});
+    ensure(first || flag->second == accumulate[i],
+           "[compile] node {} gives two gradients of which only one accumulates", node);
+    graph.mutable_node(node).attrs.set("accumulate", std::int64_t{accumulate[i]});
+  }
+  at->second = compile(graph, external_values(backward), kernels_);
+  return at->second;
+}
+
+}  // namespace outsize

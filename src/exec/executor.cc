@@ -1,0 +1,221 @@
+#include "exec/executor.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <chrono>
+#include <cmath>
+#include <functional>
+
+#include "core/error.h"
+#include "optim/clip.h"
+#include "plan/check.h"
+
+namespace outsize {
+
+Executor::Executor(CompiledProgram& compiled, Plan plan, UpdateSetup setup)
+    : program_(compiled.program()), plan_(std::move(plan)), setup_(std::move(setup)) {
+  check_plan(plan_);
+  map_arena();
+  bind_tasks(compiled);
+  times_.resize(plan_.tasks.size());
+}
+
+Executor::~Executor() {
+  if (arena_) munmap(arena_, static_cast<size_t>(mapped_bytes_));
+}
+
+void Executor::map_arena() {
+  constexpr std::int64_t kHugePage = 2 << 20;
+  mapped_bytes_ = (plan_.arena_bytes + kHugePage - 1) / kHugePage * kHugePage;
+  if (mapped_bytes_ == 0) mapped_bytes_ = kHugePage;
+  void* memory = mmap(nullptr, static_cast<size_t>(mapped_bytes_), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED)
+    fail(ErrorKind::OutOfMemory,
+         "[executor] the host arena cannot be mapped; asked {} bytes; try a "
+         "smaller budget.memory",
+         mapped_bytes_);
+  madvise(memory, static_cast<size_t>(mapped_bytes_),
+          MADV_HUGEPAGE);  // a hint: failure is harmless
+  arena_ = static_cast<char*>(memory);
+}
+
+void* Executor::buffer(int id) const {
+  ensure(id >= 0, "[executor] no such buffer");
+  return arena_ + plan_.buffers[static_cast<size_t>(id)].extent.offset;
+}
+
+void* Executor::value(int microbatch, std::string_view name) const {
+  const int v = program_.find_value(name);
+  ensure(v >= 0, "[executor] the program has no value '{}'", name);
+  return buffer(plan_.values.at(static_cast<size_t>(microbatch))[static_cast<size_t>(v)]);
+}
+
+void* Executor::weight(int parameter) const {
+  return buffer(plan_.weights.at(static_cast<size_t>(parameter)));
+}
+
+double Executor::gradient_norm() const {
+  return *static_cast<const double*>(buffer(plan_.gradient_norm));
+}
+
+void Executor::bind_tasks(CompiledProgram& compiled) {
+  for (const Task& task : plan_.tasks) {
+    BoundTask bound;
+    if (task.kind == TaskKind::forward) bind_forward(compiled, task, bound);
+    if (task.kind == TaskKind::backward) bind_backward(compiled, task, bound);
+    if (task.kind == TaskKind::update)
+      for (int id : plan_.optimizer[static_cast<size_t>(task.parameter)])
+        bound.state.push_back(buffer(id));
+    bound_.push_back(std::move(bound));
+  }
+}
+
+void Executor::bind_forward(const CompiledProgram& compiled, const Task& task, BoundTask& bound) {
+  const int segment = program_.calls[static_cast<size_t>(task.call)].segment;
+  const Graph& graph = program_.segments[static_cast<size_t>(segment)].graph;
+  const CallBinding& binding =
+      plan_.bindings[static_cast<size_t>(task.microbatch)][static_cast<size_t>(task.call)];
+  std::vector<void*> addresses(graph.values().size(), nullptr);
+  auto place = [&](ValueId id, int buffer_id) {
+    addresses[static_cast<size_t>(id)] = buffer(buffer_id);
+  };
+  for (size_t i = 0; i < binding.inputs.size(); ++i) place(graph.inputs()[i], binding.inputs[i]);
+  for (size_t i = 0; i < binding.parameters.size(); ++i)
+    place(graph.parameters()[i], binding.parameters[i]);
+  for (size_t i = 0; i < binding.saved.size(); ++i)
+    place(compiled.saved_results(segment)[i], binding.saved[i]);
+  // After saved values: an output that is saved too must be where the next call reads it.
+  for (size_t i = 0; i < binding.outputs.size(); ++i)
+    place(graph.outputs()[i].value, binding.outputs[i]);
+  bind_graph(compiled.forward(segment), std::move(addresses), binding.forward_scratch, bound);
+}
+
+void Executor::bind_backward(CompiledProgram& compiled, const Task& task, BoundTask& bound) {
+  const int segment = program_.calls[static_cast<size_t>(task.call)].segment;
+  const Graph& forward = program_.segments[static_cast<size_t>(segment)].graph;
+  const Backward& backward = compiled.backward_of(segment);
+  const CallBinding& binding =
+      plan_.bindings[static_cast<size_t>(task.microbatch)][static_cast<size_t>(task.call)];
+  std::vector<void*> addresses(backward.graph.values().size(), nullptr);
+  auto place = [&](ValueId id, int buffer_id) {
+    addresses[static_cast<size_t>(id)] = buffer(buffer_id);
+  };
+  size_t next_saved = 0;
+  for (const auto& saved : backward.saved) {
+    if (forward.value(saved.forward).kind == Value::Kind::result) {
+      place(saved.backward, binding.saved[next_saved++]);
+      continue;
+    }
+    for (size_t i = 0; i < binding.inputs.size(); ++i)
+      if (forward.inputs()[i] == saved.forward) place(saved.backward, binding.inputs[i]);
+  }
+  for (ValueId id : backward.graph.parameters())
+    for (size_t i = 0; i < binding.parameters.size(); ++i)
+      if (forward.value(forward.parameters()[i]).name == backward.graph.value(id).name)
+        place(id, binding.parameters[i]);
+  for (size_t i = 0; i < backward.output_cotangents.size(); ++i)
+    place(backward.output_cotangents[i].value, binding.output_cotangents[i]);
+  for (size_t i = 0; i < backward.input_cotangents.size(); ++i)
+    place(backward.input_cotangents[i].value, binding.input_cotangents[i]);
+  for (size_t i = 0; i < backward.parameter_gradients.size(); ++i)
+    place(backward.parameter_gradients[i].value, binding.parameter_gradients[i]);
+  for (size_t i = 0; i < backward.outputs_again.size(); ++i)
+    place(backward.outputs_again[i].value, binding.outputs_again[i]);
+  bind_graph(compiled.backward(segment, task.accumulate), std::move(addresses),
+             binding.backward_scratch, bound);
+}
+
+void Executor::bind_graph(const CompiledGraph& graph, std::vector<void*> addresses, int scratch,
+                          BoundTask& bound) {
+  char* base = scratch >= 0 ? static_cast<char*>(buffer(scratch)) : nullptr;
+  ensure(scratch < 0 ||
+             graph.scratch_bytes <= plan_.buffers[static_cast<size_t>(scratch)].extent.bytes,
+         "[executor] a task's scratch is larger than planned");
+  for (size_t v = 0; v < addresses.size(); ++v)
+    if (graph.offsets[v] != CompiledGraph::kExternal) addresses[v] = base + graph.offsets[v];
+  for (const CompiledGraph::Step& step : graph.steps) {
+    Launch launch{step.kernel, step.op, {}, {}, base ? base + graph.workspace_offset : nullptr};
+    for (ValueId id : step.inputs) launch.inputs.push_back(addresses[static_cast<size_t>(id)]);
+    for (ValueId id : step.outputs) launch.outputs.push_back(addresses[static_cast<size_t>(id)]);
+    for (const void* address : launch.inputs)
+      ensure(address != nullptr, "[executor] an input of '{}' has no place", step.op->name);
+    for (const void* address : launch.outputs)
+      ensure(address != nullptr, "[executor] an output of '{}' has no place", step.op->name);
+    bound.launches.push_back(std::move(launch));
+  }
+}
+
+std::string Executor::describe(const Task& task) const {
+  if (task.call >= 0)
+    return fmt::format("{} of {}, microbatch {}", name_of(task.kind),
+                       program_.calls[static_cast<size_t>(task.call)].name, task.microbatch);
+  if (task.parameter >= 0)
+    return fmt::format("update of {}",
+                       program_.parameters[static_cast<size_t>(task.parameter)].name);
+  return name_of(task.kind);
+}
+
+void Executor::run_launches(const Task& task, const BoundTask& bound) const {
+  for (const Launch& launch : bound.launches) {
+    const Status status = launch.kernel->launch({launch.inputs, launch.outputs, launch.workspace});
+    if (!status.ok())
+      fail(ErrorKind::Internal, "[executor] {}: op '{}' failed: {}", describe(task),
+           launch.op->name, status.message());
+  }
+}
+
+void Executor::run_norm(const Task& task) {
+  double total = 0;
+  for (int id : task.reads)
+    total += sum_of_squares(static_cast<const float*>(buffer(id)),
+                            plan_.buffers[static_cast<size_t>(id)].extent.bytes / 4);
+  *static_cast<double*>(buffer(plan_.gradient_norm)) = std::sqrt(total);
+}
+
+void Executor::run_update(const Task& task, const BoundTask& bound, const StepArgs& args,
+                          double scale) const {
+  const auto p = static_cast<size_t>(task.parameter);
+  const int scratch = plan_.update_scratch[p];
+  UpdateArgs update;
+  update.weight = buffer(plan_.weights[p]);
+  update.gradient = static_cast<const float*>(buffer(plan_.gradients[p]));
+  update.state = bound.state;
+  update.step = args.step;
+  update.lr = args.lr;
+  update.gradient_scale = scale;
+  update.workspace = scratch >= 0 ? buffer(scratch) : nullptr;
+  const Status status = setup_.rule->update(setup_.parameters[p], update);
+  if (!status.ok())
+    fail(ErrorKind::Internal, "[executor] {} failed: {}", describe(task), status.message());
+}
+
+void Executor::run(const StepArgs& args) {
+  using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  auto now = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
+  double scale = 1.0;
+  for (size_t t = 0; t < plan_.tasks.size(); ++t) {
+    const Task& task = plan_.tasks[t];
+    times_[t].start_seconds = now();
+    if (task.kind == TaskKind::gradient_norm) {
+      run_norm(task);
+      const Status status =
+          clip_scale(gradient_norm(), args.clip > 0 ? args.clip : HUGE_VAL, &scale);
+      if (!status.ok())
+        fail(ErrorKind::InvalidArgument,
+             "[train] step {}: the gradient norm is {}; no weight was changed; try a lower "
+             "train.optimizer.lr, train.clip, or dtype f32",
+             args.step, gradient_norm());
+    } else if (task.kind == TaskKind::update) {
+      run_update(task, bound_[t], args, scale);
+    } else {
+      run_launches(task, bound_[t]);
+    }
+    times_[t].end_seconds = now();
+    if (after_task) after_task(task);
+  }
+}
+
+}  // namespace outsize
