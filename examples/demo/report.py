@@ -68,6 +68,7 @@ def print_table(work):
     print(f"\ntrained on {rows['trained']:,} rows, measured on {rows['held_out']:,} of other "
           f"source packages;\nthe model is {abs(lead) * 100:.1f} points "
           f"{'above' if lead > 0 else 'below'} the classifier trained on the same rows")
+    (work / "summary.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def main():
