@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 
 #include "core/error.h"
-#include "core/half.h"
+#include "formats/convert.h"
 #include "formats/json.h"
 
 namespace outsize {
@@ -289,36 +288,6 @@ void TensorFolder::read_f32(std::string_view name, std::int64_t first_element, s
     const std::int64_t now = std::min(piece, count - done);
     file.read(tensor, first_element + done, now, buffer.data());
     convert_to_f32(tensor.dtype, buffer.data(), now, destination + done);
-  }
-}
-
-namespace {
-
-template <class Stored, class Convert>
-void convert(const void* source, std::int64_t count, float* destination, Convert&& to) {
-  const char* bytes = static_cast<const char*>(source);
-  for (std::int64_t i = 0; i < count; ++i) {
-    Stored value;
-    std::memcpy(&value, bytes + i * static_cast<std::int64_t>(sizeof value), sizeof value);
-    destination[i] = to(value);
-  }
-}
-
-}  // namespace
-
-void convert_to_f32(DType dtype, const void* source, std::int64_t count, float* destination) {
-  switch (dtype) {
-    case DType::f64:
-      return convert<double>(source, count, destination,
-                             [](double x) { return static_cast<float>(x); });
-    case DType::f32:
-      return convert<float>(source, count, destination, [](float x) { return x; });
-    case DType::bf16:
-      return convert<bf16>(source, count, destination, [](bf16 x) { return to_f32(x); });
-    case DType::f16:
-      return convert<f16>(source, count, destination, [](f16 x) { return to_f32(x); });
-    default:
-      fail(ErrorKind::Unsupported, "[formats] cannot convert {} to f32", name_of(dtype));
   }
 }
 

@@ -92,8 +92,4 @@ class TensorFolder {
   std::unordered_map<std::string_view, std::size_t> index_;  // views into tensors_
 };
 
-// Converts `count` elements of a floating dtype at `source` (any alignment) to f32.
-// Throws Unsupported for integer dtypes.
-void convert_to_f32(DType dtype, const void* source, std::int64_t count, float* destination);
-
 }  // namespace outsize

@@ -26,6 +26,9 @@ class Scratch {
   std::string folder() const { return folder_; }
   std::string at(const std::string& name) const { return folder_ / name; }
   std::string put(const std::string& name, const std::string& bytes) const {
+    // A new file each time: replacing by truncation makes some file systems write through to the
+    // disk.
+    std::filesystem::remove(at(name));
     std::ofstream(at(name), std::ios::binary) << bytes;
     return at(name);
   }
