@@ -1,0 +1,321 @@
+// Backward attention of some query heads of one kv head (FlashAttention, Dao et al. 2022, §B.4):
+// blocks of queries outside, blocks of keys inside, weights computed again from the log-sum-exp. dk
+// and dv grow in f32 in the order of the query blocks, dq in the order of the key blocks; nothing
+// is shared between tasks, so the order of every sum is fixed.
+#include "ops/attention/attention_mask.h"
+
+namespace outsize::OUTSIZE_ISA {
+namespace {
+
+constexpr float kLog2E = 1.44269504f;
+
+template <class T>
+struct Sizes {
+  explicit Sizes(const AttentionShape& shape)
+      : depth((shape.head_dim + Words<T>::kDepth - 1) / Words<T>::kDepth),
+        words(round_up(depth, kLanes)),
+        width(round_up(shape.head_dim, 32)),
+        rows(round_up(shape.head_dim, kTileRows)),
+        vectors((shape.head_dim + kLanes - 1) / kLanes) {}
+  int64_t depth;    // words of one token
+  int64_t words;    // the same up to whole vectors
+  int64_t width;    // elements of one token up to what pack_tokens writes
+  int64_t rows;     // elements of one token up to whole register tiles
+  int64_t vectors;  // vectors of one token of dk, dv
+};
+
+// Words of one row of weights: kBlock elements.
+template <class T>
+constexpr int64_t kRowWords = kBlock / Words<T>::kDepth;
+
+template <class T>
+struct Buffers {
+  Buffers(const AttentionShape& shape, void* base) : scratch(base) {
+    const Sizes<T> sizes(shape);
+    const int64_t tokens = kRowWords<T> * sizes.width;
+    q_lanes = scratch.take(sizes.words * kBlock);
+    dout_lanes = scratch.take(sizes.words * kBlock);
+    q_tokens = scratch.take(tokens);
+    dout_tokens = scratch.take(tokens);
+    key_rows = scratch.take(sizes.words * kBlock);
+    value_rows = scratch.take(sizes.words * kBlock);
+    key_tokens = scratch.take(tokens);
+    dq = scratch.take(sizes.rows * kBlock);
+    weights = scratch.take(kBlock * kBlock);
+    dscores = scratch.take(kRowWords<T> * kBlock);
+    // One f32 per word: the plain weights are their own words.
+    weight_rows = Words<T>::kPairs ? scratch.take(kRowWords<T> * kBlock) : weights;
+    dscore_rows = Words<T>::kPairs ? scratch.take(kRowWords<T> * kBlock) : dscores;
+    log_sum = scratch.take(kBlock);
+    delta = scratch.take(kBlock);
+  }
+
+  Scratch scratch;
+  float *q_lanes, *dout_lanes, *q_tokens, *dout_tokens;  // of the query block
+  float *key_rows, *value_rows, *key_tokens;             // of the key block
+  float* dq;                                             // [head_dim][kBlock], unscaled
+  float* weights;                                        // [key][query] f32
+  float *weight_rows, *dscore_rows;                      // words summed over queries
+  float* dscores;                                        // words summed over keys
+  float *log_sum, *delta;                                // log_sum in powers of two
+};
+
+struct Tile {
+  KeyBlock keys;
+  int64_t vectors;  // lane vectors in use
+  const Bounds* bounds;
+};
+
+struct Clear {
+  template <class Acc>
+  [[gnu::always_inline]] inline void operator()(Acc& acc, int64_t, int64_t) const {
+    for (auto& row : acc)
+      for (f32x16& x : row) x = zero();
+  }
+};
+
+// Accumulators that live in memory: tile (r, vector) at data[r*stride + vector*16].
+struct From {
+  const float* data;
+  int64_t stride;
+  template <int kVectors>
+  [[gnu::always_inline]] inline void operator()(f32x16 (&acc)[kTileRows][kVectors], int64_t r,
+                                                int64_t vector) const {
+#pragma GCC unroll 4
+    for (int i = 0; i < kTileRows; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        acc[i][v] = load(data + (r + i) * stride + (vector + v) * kLanes);
+  }
+};
+struct To {
+  float* data;
+  int64_t stride;
+  template <int kVectors>
+  [[gnu::always_inline]] inline void operator()(f32x16 (&acc)[kTileRows][kVectors], int64_t r,
+                                                int64_t vector) const {
+#pragma GCC unroll 4
+    for (int i = 0; i < kTileRows; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        store(data + (r + i) * stride + (vector + v) * kLanes, acc[i][v]);
+  }
+};
+
+// weights = 2^(scale·K·Qᵀ - log_sum), as f32 and as words summed over queries.
+template <class T, bool kMasked>
+struct TakeScores {
+  const Buffers<T>& buffers;
+  const Tile& tile;
+  float scale;
+  template <int kVectors>
+  [[gnu::always_inline]] inline void operator()(f32x16 (&acc)[kTileRows][kVectors], int64_t r,
+                                                int64_t vector) const {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t lane = (vector + v) * kLanes;
+      const f32x16 log_sum = load(buffers.log_sum + lane);
+#pragma GCC unroll 4
+      for (int i = 0; i < kTileRows; ++i) {
+        f32x16 score = acc[i][v] * scale;
+        if constexpr (kMasked) score = mask_score(*tile.bounds, vector + v, r + i, score);
+        const f32x16 weight = exp2(score - log_sum);
+        store(buffers.weights + (r + i) * kBlock + lane, weight);
+        if constexpr (Words<T>::kPairs)
+          store_lanes<true>(buffers.weight_rows + (r + i) * kRowWords<T>, lane, weight);
+      }
+    }
+  }
+};
+
+// dscores = weights·(V·dOᵀ - delta), as words summed over keys and over queries.
+template <class T>
+struct TakeWeightGradients {
+  const Buffers<T>& buffers;
+  template <int kVectors>
+  [[gnu::always_inline]] inline void operator()(f32x16 (&acc)[kTileRows][kVectors], int64_t r,
+                                                int64_t vector) const {
+    constexpr bool kPairs = Words<T>::kPairs;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t lane = (vector + v) * kLanes;
+      const f32x16 delta = load(buffers.delta + lane);
+#pragma GCC unroll 2
+      for (int i = 0; i < kTileRows; i += 2) {
+        const float* weights = buffers.weights + (r + i) * kBlock + lane;
+        const f32x16 a = load(weights) * (acc[i][v] - delta);
+        const f32x16 b = load(weights + kBlock) * (acc[i + 1][v] - delta);
+        store_row_pair<kPairs>(buffers.dscores + (r + i) / Words<T>::kDepth * kBlock + lane, kBlock,
+                               a, b);
+        if constexpr (kPairs) {
+          float* rows = buffers.dscore_rows + (r + i) * kRowWords<T>;
+          store_lanes<true>(rows, lane, a);
+          store_lanes<true>(rows + kRowWords<T>, lane, b);
+        }
+      }
+    }
+  }
+};
+
+template <class T>
+void weigh_block(const Sizes<T>& sizes, const Buffers<T>& buffers, const Tile& tile, float scale) {
+  const Rows keys{buffers.key_rows, sizes.words, 1};
+  const Columns queries{buffers.q_lanes, kBlock};
+  if (tile.bounds)
+    multiply<Words<T>::kPairs>(keys, queries, sizes.depth, tile.keys.count, 0, tile.vectors,
+                               Clear{}, TakeScores<T, true>{buffers, tile, scale});
+  else
+    multiply<Words<T>::kPairs>(keys, queries, sizes.depth, tile.keys.count, 0, tile.vectors,
+                               Clear{}, TakeScores<T, false>{buffers, tile, scale});
+}
+
+template <class T>
+void differentiate_weights(const Sizes<T>& sizes, const Buffers<T>& buffers, const Tile& tile) {
+  multiply<Words<T>::kPairs>({buffers.value_rows, sizes.words, 1}, {buffers.dout_lanes, kBlock},
+                             sizes.depth, tile.keys.count, 0, tile.vectors, Clear{},
+                             TakeWeightGradients<T>{buffers});
+}
+
+// sums[key][element] += (weights or dscores)·(dout or q), over the queries of the block.
+template <class T>
+void add_to_keys(const Sizes<T>& sizes, const Tile& tile, const float* rows, const float* tokens,
+                 float* sums) {
+  const int64_t stride = sizes.vectors * kLanes;
+  multiply<Words<T>::kPairs>({rows, kRowWords<T>, 1}, {tokens, sizes.width},
+                             tile.vectors * kLanes / Words<T>::kDepth, tile.keys.count, 0,
+                             sizes.vectors, From{sums, stride}, To{sums, stride});
+}
+
+// dq[element][query] += Kᵀ·dscores.
+template <class T>
+void add_to_queries(const Sizes<T>& sizes, const Buffers<T>& buffers, const Tile& tile) {
+  multiply<Words<T>::kPairs>({buffers.key_tokens, 1, sizes.width}, {buffers.dscores, kBlock},
+                             round_up(tile.keys.count, kTileRows) / Words<T>::kDepth, sizes.rows, 0,
+                             tile.vectors, From{buffers.dq, kBlock}, To{buffers.dq, kBlock});
+}
+
+template <class T>
+float dot(const T* a, const T* b, int64_t count) {
+  f32x16 total = zero();
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) total = fma(load(a + i), load(b + i), total);
+  const int rest = static_cast<int>(count - i);
+  if (rest) total = fma(load_n(a + i, rest), load_n(b + i, rest), total);
+  return sum(total);
+}
+
+template <class T>
+void start_queries(const AttentionBackward& args, const Sizes<T>& sizes, const Buffers<T>& buffers,
+                   int64_t head, int64_t begin, int64_t count) {
+  const AttentionShape& shape = args.row.shape;
+  const int64_t stride = shape.heads * shape.head_dim;
+  const int64_t offset = begin * stride + head * shape.head_dim;
+  const Tokens<T> q{static_cast<const T*>(args.row.q) + offset, stride, count, shape.head_dim};
+  const Tokens<T> dout{static_cast<const T*>(args.dout) + offset, stride, count, shape.head_dim};
+  const int64_t lanes = round_up(count, kLanes);
+  pack_lanes(q, buffers.q_lanes, sizes.words);
+  pack_lanes(dout, buffers.dout_lanes, sizes.words);
+  pack_tokens(q, lanes, buffers.q_tokens, sizes.width);
+  pack_tokens(dout, lanes, buffers.dout_tokens, sizes.width);
+  const T* out = static_cast<const T*>(args.out) + offset;
+  for (int64_t i = 0; i < kBlock; ++i) {
+    const int64_t at = (begin + i) * shape.heads + head;
+    const bool there = i < count;
+    buffers.log_sum[i] = there ? args.lse[at] * kLog2E : 0.0f;
+    float delta = there ? dot(dout.data + i * stride, out + i * stride, shape.head_dim) : 0.0f;
+    if (there && args.dlse) delta -= args.dlse[at];
+    buffers.delta[i] = delta;
+  }
+  for (int64_t i = 0; i < sizes.rows * kBlock; i += kLanes) store(buffers.dq + i, zero());
+}
+
+template <class T>
+void pack_keys(const AttentionBackward& args, const Sizes<T>& sizes, const Buffers<T>& buffers,
+               int64_t kv_head, const KeyBlock& keys) {
+  const AttentionShape& shape = args.row.shape;
+  const int64_t stride = shape.kv_heads * shape.head_dim;
+  const int64_t offset = keys.begin * stride + kv_head * shape.head_dim;
+  const Tokens<T> k{static_cast<const T*>(args.row.k) + offset, stride, keys.count, shape.head_dim};
+  const Tokens<T> v{static_cast<const T*>(args.row.v) + offset, stride, keys.count, shape.head_dim};
+  const int64_t rows = round_up(keys.count, kTileRows);
+  pack_rows(k, rows, buffers.key_rows, sizes.words);
+  pack_rows(v, rows, buffers.value_rows, sizes.words);
+  pack_tokens(k, rows, buffers.key_tokens, sizes.width);
+}
+
+template <class T>
+void backward_block(const AttentionBackward& args, const Sizes<T>& sizes, const Buffers<T>& buffers,
+                    int64_t kv_head, int64_t head, int64_t begin, int64_t end, float* dk,
+                    float* dv) {
+  const AttentionShape& shape = args.row.shape;
+  start_queries(args, sizes, buffers, head, begin, end - begin);
+  const Sight sight = sight_of(args.row, begin, end);
+  Bounds bounds;
+  for (int64_t j = first_key_block(sight); j <= sight.highest_last; j += kBlock) {
+    const KeyBlock keys = key_block(sight, j);
+    const bool masked = keys.masked || keys.count % kTileRows != 0;
+    if (masked) set_bounds(sight, keys, bounds);
+    const Tile tile{keys, (end - begin + kLanes - 1) / kLanes, masked ? &bounds : nullptr};
+    pack_keys(args, sizes, buffers, kv_head, keys);
+    weigh_block(sizes, buffers, tile, shape.scale * kLog2E);
+    differentiate_weights(sizes, buffers, tile);
+    const int64_t at = j * sizes.vectors * kLanes;
+    add_to_keys(sizes, tile, buffers.weight_rows, buffers.dout_tokens, dv + at);
+    add_to_keys(sizes, tile, buffers.dscore_rows, buffers.q_tokens, dk + at);
+    add_to_queries(sizes, buffers, tile);
+  }
+  float scale[kBlock];
+  for (int64_t i = 0; i < kBlock; i += kLanes) store(scale + i, splat(shape.scale));
+  const int64_t stride = shape.heads * shape.head_dim;
+  T* dq = static_cast<T*>(args.dq) + begin * stride + head * shape.head_dim;
+  write_lanes(buffers.dq, scale, end - begin, shape.head_dim, dq, stride);
+}
+
+template <class T>
+void backward(const AttentionBackward& args, const AttentionHeads& heads, float* sums,
+              void* workspace) {
+  const AttentionShape& shape = args.row.shape;
+  const Sizes<T> sizes(shape);
+  const Buffers<T> buffers(shape, workspace);
+  const int64_t words = attention_sum_words(shape.head_dim, args.row.queries);
+  for (int64_t i = 0; i < 2 * words; i += kLanes) store(sums + i, zero());
+  for (int64_t begin = 0; begin < args.row.queries; begin += kBlock)
+    for (int64_t head = heads.begin; head < heads.end; ++head)
+      backward_block(args, sizes, buffers, heads.kv_head, head, begin,
+                     smaller(begin + kBlock, args.row.queries), sums, sums + words);
+}
+
+template <class T>
+void write_sums(const AttentionBackward& args, int64_t kv_head, const float* sums, int64_t parts,
+                int64_t part_words, int64_t begin, int64_t end) {
+  const AttentionShape& shape = args.row.shape;
+  const int64_t width = round_up(shape.head_dim, kLanes), stride = shape.kv_heads * shape.head_dim;
+  const int64_t words = attention_sum_words(shape.head_dim, args.row.queries);
+  for (int which = 0; which < 2; ++which) {
+    const float* from = sums + which * words;
+    T* out = static_cast<T*>(which ? args.dv : args.dk) + kv_head * shape.head_dim;
+    const f32x16 scale = splat(which ? 1.0f : shape.scale);
+    for (int64_t token = begin; token < end; ++token)
+      for (int64_t d = 0; d < shape.head_dim; d += kLanes) {
+        f32x16 total = load(from + token * width + d);
+        for (int64_t part = 1; part < parts; ++part)
+          total += load(from + part * part_words + token * width + d);
+        store_n(out + token * stride + d, total * scale,
+                static_cast<int>(smaller(kLanes, shape.head_dim - d)));
+      }
+  }
+}
+
+template <class T>
+int64_t scratch_bytes(const AttentionShape& shape) {
+  return Buffers<T>(shape, nullptr).scratch.used_bytes();
+}
+
+}  // namespace
+
+extern const AttentionBackwardKernels attention_backward_f32 = {scratch_bytes<float>,
+                                                                backward<float>, write_sums<float>};
+extern const AttentionBackwardKernels attention_backward_bf16 = {
+    scratch_bytes<uint16_t>, backward<uint16_t>, write_sums<uint16_t>};
+
+}  // namespace outsize::OUTSIZE_ISA

@@ -1,0 +1,73 @@
+// Which keys a block of queries sees: the bounds per lane, the range of key blocks worth visiting,
+// and the masking of one tile of scores. Only for *_simd.cc sources.
+#pragma once
+
+#include "ops/attention/attention_simd.h"
+#include "ops/attention/attention_tile.h"
+
+namespace outsize::OUTSIZE_ISA {
+
+// A score no real one reaches, and the running maximum before any key: 2^(masked - floor) is 0.
+constexpr float kFloorScore = -1e30f;
+constexpr float kMaskedScore = -2e30f;
+
+struct Sight {
+  int64_t first[kBlock], last[kBlock];  // key positions per lane; absent lanes copy the last query
+  int64_t lowest_first, highest_first, lowest_last, highest_last;
+};
+
+OUTSIZE_INLINE Sight sight_of(const AttentionRow& row, int64_t begin, int64_t end) {
+  Sight sight;
+  for (int64_t lane = 0; lane < kBlock; ++lane) {
+    const int64_t query = smaller(begin + lane, end - 1);
+    const int64_t position = row.past + query;
+    int64_t first = row.document_start ? row.document_start[query] - row.row_begin : 0;
+    if (row.shape.window > 0) first = larger(first, position - row.shape.window + 1);
+    first = larger(first, 0);
+    sight.first[lane] = first;
+    sight.last[lane] = position;
+    sight.lowest_first = lane ? smaller(sight.lowest_first, first) : first;
+    sight.highest_first = lane ? larger(sight.highest_first, first) : first;
+  }
+  sight.lowest_last = sight.last[0];
+  sight.highest_last = sight.last[kBlock - 1];
+  return sight;
+}
+
+// One block of keys as seen by one block of queries.
+struct KeyBlock {
+  int64_t begin, count;  // keys [begin, begin + count)
+  bool masked;           // some lane must not see some key
+};
+
+// Blocks lie on a grid from key 0, so what is skipped never changes how the rest is summed.
+OUTSIZE_INLINE int64_t first_key_block(const Sight& sight) {
+  return sight.lowest_first / kBlock * kBlock;
+}
+
+OUTSIZE_INLINE KeyBlock key_block(const Sight& sight, int64_t begin) {
+  const int64_t count = smaller(kBlock, sight.highest_last + 1 - begin);
+  return {begin, count, begin < sight.highest_first || begin + count - 1 > sight.lowest_last};
+}
+
+// Bounds per lane relative to a key block, as f32 for the vector compare.
+struct Bounds {
+  float first[kBlock], last[kBlock];
+};
+
+OUTSIZE_INLINE void set_bounds(const Sight& sight, const KeyBlock& block, Bounds& bounds) {
+  for (int64_t lane = 0; lane < kBlock; ++lane) {
+    const int64_t first = sight.first[lane] - block.begin, last = sight.last[lane] - block.begin;
+    bounds.first[lane] = static_cast<float>(smaller(first, 2 * kBlock));
+    bounds.last[lane] = static_cast<float>(smaller(last, 2 * kBlock));
+  }
+}
+
+OUTSIZE_INLINE f32x16 mask_score(const Bounds& bounds, int64_t vector, int64_t key, f32x16 score) {
+  const f32x16 k = splat(static_cast<float>(key));
+  const f32x16 masked = splat(kMaskedScore);
+  score = select(less(k, load(bounds.first + vector * kLanes)), masked, score);
+  return select(less(load(bounds.last + vector * kLanes), k), masked, score);
+}
+
+}  // namespace outsize::OUTSIZE_ISA

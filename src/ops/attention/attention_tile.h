@@ -1,0 +1,332 @@
+// Building blocks of the attention kernels: one register-tiled product, the packings that feed it,
+// and 2^x. Only for *_simd.cc sources of attention and cached_attention. Every product of attention
+// has the form C[r][lane] += sum_t A[r][t]·B[t][lane] over 32-bit words: a word is one f32, or two
+// neighbouring bf16 along the summed axis where the processor multiplies bf16 pairs (AVX-512 BF16:
+// products exact, summed in f32). Elsewhere bf16 is widened when packed.
+#pragma once
+
+#include "core/simd.h"
+
+namespace outsize::OUTSIZE_ISA {
+
+// Tokens per block of queries and of keys.
+constexpr int kBlock = 64;
+// Register tile: kTileRows x kTileVectors accumulators of 16 lanes leave room for the operands.
+constexpr int kTileRows = 4;
+#if OUTSIZE_ISA_avx512
+constexpr int kTileVectors = 4;
+#else
+constexpr int kTileVectors = 1;
+#endif
+
+// How elements of type T are held in words.
+template <class T>
+struct Words {
+#if OUTSIZE_ISA_avx512
+  static constexpr bool kPairs = sizeof(T) == 2;
+#else
+  static constexpr bool kPairs = false;
+#endif
+  static constexpr int kDepth = kPairs ? 2 : 1;  // elements per word
+};
+
+OUTSIZE_INLINE int64_t round_up(int64_t x, int64_t step) {
+  return (x + step - 1) / step * step;
+}
+OUTSIZE_INLINE int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+OUTSIZE_INLINE int64_t larger(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+
+// Hands out 64-byte aligned pieces of a workspace; with a null base it only counts.
+class Scratch {
+ public:
+  explicit Scratch(void* base) : base_(static_cast<char*>(base)) {}
+  float* take(int64_t words) {
+    float* piece = base_ ? reinterpret_cast<float*>(base_ + used_) : nullptr;
+    used_ += round_up(words * 4, 64);
+    return piece;
+  }
+  int64_t used_bytes() const { return used_; }
+
+ private:
+  char* base_;
+  int64_t used_ = 0;
+};
+
+// 2^x for x up to 127, relative error below 2e-7; exactly 1 at 0, exactly 0 far below -150; NaN
+// stays.
+OUTSIZE_INLINE f32x16 exp2(f32x16 x) {
+#if OUTSIZE_ISA_avx512
+  f32x16 n;
+  n.part[0] = _mm512_roundscale_ps(x.part[0], 0x08);
+#else
+  x = max(splat(-160.0f), x);  // this order of operands lets NaN through
+  const f32x16 magic = splat(12582912.0f);
+  const f32x16 n = (x + magic) - magic;
+#endif
+  const f32x16 r = x - n;
+  f32x16 p = splat(1.32647273e-3f);
+  p = fma(p, r, splat(9.67151299e-3f));
+  p = fma(p, r, splat(5.55073358e-2f));
+  p = fma(p, r, splat(2.40222424e-1f));
+  p = fma(p, r, splat(6.93147004e-1f));
+  p = fma(p, r, splat(1.0f));
+  return scale_by_power_of_two(p, n);
+}
+
+// ---- The product --------------------------------------------------------------------------------
+
+template <bool kPairs>
+OUTSIZE_INLINE f32x16 multiply_add(f32x16 a, f32x16 b, f32x16 c) {
+#if OUTSIZE_ISA_avx512
+  if constexpr (kPairs) {
+    c.part[0] = _mm512_dpbf16_ps(c.part[0], (__m512bh)a.part[0], (__m512bh)b.part[0]);
+    return c;
+  }
+#endif
+  return fma(a, b, c);
+}
+
+// Operand whose words are broadcast: word (r, t) lies at data[r*row + t*step].
+struct Rows {
+  const float* data;
+  int64_t row, step;
+};
+// Operand whose words are lanes: words (t, lane) lie at data[t*step + lane].
+struct Columns {
+  const float* data;
+  int64_t step;
+};
+
+template <bool kPairs, int kVectors, class Init, class Done>
+OUTSIZE_INLINE void multiply_panel(Rows a, Columns b, int64_t depth, int64_t rows, int64_t vector,
+                                   Init init, Done done) {
+  for (int64_t r = 0; r < rows; r += kTileRows) {
+    f32x16 acc[kTileRows][kVectors];
+    init(acc, r, vector);
+    const float* pa = a.data + r * a.row;
+    const float* pb = b.data + vector * kLanes;
+    for (int64_t t = 0; t < depth; ++t, pa += a.step, pb += b.step) {
+      f32x16 lanes[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) lanes[v] = load(pb + v * kLanes);
+#pragma GCC unroll 4
+      for (int i = 0; i < kTileRows; ++i) {
+        const f32x16 word = splat(pa[i * a.row]);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v)
+          acc[i][v] = multiply_add<kPairs>(word, lanes[v], acc[i][v]);
+      }
+    }
+    done(acc, r, vector);
+  }
+}
+
+// C = init + A·B for `rows` rows (rounded up to kTileRows) and lane vectors [begin, end). `init`
+// fills and `done` takes the accumulators of one tile: (acc[kTileRows][n], first row, first
+// vector).
+template <bool kPairs, class Init, class Done>
+OUTSIZE_INLINE void multiply(Rows a, Columns b, int64_t depth, int64_t rows, int64_t begin,
+                             int64_t end, Init init, Done done) {
+  int64_t v = begin;
+  for (; v + kTileVectors <= end; v += kTileVectors)
+    multiply_panel<kPairs, kTileVectors>(a, b, depth, rows, v, init, done);
+  if constexpr (kTileVectors == 4) {
+    switch (end - v) {
+      case 3:
+        return multiply_panel<kPairs, 3>(a, b, depth, rows, v, init, done);
+      case 2:
+        return multiply_panel<kPairs, 2>(a, b, depth, rows, v, init, done);
+      case 1:
+        return multiply_panel<kPairs, 1>(a, b, depth, rows, v, init, done);
+      default:
+        return;
+    }
+  }
+}
+
+// ---- Packing ------------------------------------------------------------------------------------
+
+// Words of elements p[0..15·depth], zeros from element `count` on; reads nothing beyond.
+template <class T>
+OUTSIZE_INLINE f32x16 load_words(const T* p, int64_t count) {
+#if OUTSIZE_ISA_avx512
+  if constexpr (Words<T>::kPairs) {
+    const __mmask32 mask = count >= 32  ? ~0u
+                           : count <= 0 ? 0u
+                                        : (1u << static_cast<unsigned>(count)) - 1u;
+    f32x16 r;
+    r.part[0] = _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(mask, p));
+    return r;
+  }
+#endif
+  if (count >= kLanes) return load(p);
+  return count <= 0 ? zero() : load_n(p, static_cast<int>(count));
+}
+
+#if OUTSIZE_ISA_avx512
+OUTSIZE_INLINE void transpose(f32x16 (&x)[16]) {
+  __m512 a[16], b[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; i += 2) {
+    a[i] = _mm512_unpacklo_ps(x[i].part[0], x[i + 1].part[0]);
+    a[i + 1] = _mm512_unpackhi_ps(x[i].part[0], x[i + 1].part[0]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; ++j) {
+      const __m512d low = _mm512_castps_pd(a[i + j]), high = _mm512_castps_pd(a[i + j + 2]);
+      b[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+      b[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+    }
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const __m512 low0 = _mm512_shuffle_f32x4(b[j], b[4 + j], 0x88);
+    const __m512 low1 = _mm512_shuffle_f32x4(b[8 + j], b[12 + j], 0x88);
+    const __m512 high0 = _mm512_shuffle_f32x4(b[j], b[4 + j], 0xdd);
+    const __m512 high1 = _mm512_shuffle_f32x4(b[8 + j], b[12 + j], 0xdd);
+    x[j].part[0] = _mm512_shuffle_f32x4(low0, low1, 0x88);
+    x[8 + j].part[0] = _mm512_shuffle_f32x4(low0, low1, 0xdd);
+    x[4 + j].part[0] = _mm512_shuffle_f32x4(high0, high1, 0x88);
+    x[12 + j].part[0] = _mm512_shuffle_f32x4(high0, high1, 0xdd);
+  }
+}
+#else
+OUTSIZE_INLINE void transpose(f32x16 (&x)[16]) {
+  float from[16][16], to[16][16];
+  for (int i = 0; i < 16; ++i) store(from[i], x[i]);
+  for (int i = 0; i < 16; ++i)
+    for (int j = 0; j < 16; ++j) to[i][j] = from[j][i];
+  for (int i = 0; i < 16; ++i) x[i] = load(to[i]);
+}
+#endif
+
+// Where a block of tokens lies: token r, element d of one head at data[r*stride + d].
+template <class T>
+struct Tokens {
+  const T* data;
+  int64_t stride, count, width;  // width: elements per token (head_dim)
+};
+
+// Words of a token side by side, for Rows with the sum over elements: out[token][words].
+// Tokens from `count` up to `rows` become zeros.
+template <class T>
+OUTSIZE_INLINE void pack_rows(Tokens<T> x, int64_t rows, float* out, int64_t words) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t w = 0; w < words; w += kLanes) {
+      const int64_t first = w * Words<T>::kDepth;
+      store(out + r * words + w,
+            r < x.count ? load_words(x.data + r * x.stride + first, x.width - first) : zero());
+    }
+}
+
+// Tokens as lanes, for Columns with the sum over elements: out[word][kBlock]; absent tokens are
+// zeros.
+template <class T>
+OUTSIZE_INLINE void pack_lanes(Tokens<T> x, float* out, int64_t words) {
+  for (int64_t lane = 0; lane < x.count; lane += kLanes)
+    for (int64_t w = 0; w < words; w += kLanes) {
+      const int64_t first = w * Words<T>::kDepth;
+      f32x16 tile[16];
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i) {
+        const int64_t token = lane + i;
+        tile[i] = token < x.count ? load_words(x.data + token * x.stride + first, x.width - first)
+                                  : zero();
+      }
+      transpose(tile);
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i) store(out + (w + i) * kBlock + lane, tile[i]);
+    }
+}
+
+#if OUTSIZE_ISA_avx512
+// Pairs (a, b) of the bf16 elements of two vectors of 32: the first and the last 16 words.
+OUTSIZE_INLINE void pair_elements(f32x16 a, f32x16 b, f32x16& low, f32x16& high) {
+  const __m512i x = _mm512_castps_si512(a.part[0]), y = _mm512_castps_si512(b.part[0]);
+  const __m512i order = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+  const __m512i order_high = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+  const __m512i even = _mm512_unpacklo_epi16(x, y), odd = _mm512_unpackhi_epi16(x, y);
+  low.part[0] = _mm512_castsi512_ps(_mm512_permutex2var_epi64(even, order, odd));
+  high.part[0] = _mm512_castsi512_ps(_mm512_permutex2var_epi64(even, order_high, odd));
+}
+#endif
+
+// Elements as lanes, for the sum over tokens: out[token / depth][width], width a multiple of 32.
+// Tokens from `count` up to `rows` become zeros.
+template <class T>
+OUTSIZE_INLINE void pack_tokens(Tokens<T> x, int64_t rows, float* out, int64_t width) {
+#if OUTSIZE_ISA_avx512
+  if constexpr (Words<T>::kPairs) {
+    for (int64_t r = 0; r < rows; r += 2)
+      for (int64_t d = 0; d < width; d += 32) {
+        const T* p = x.data + r * x.stride + d;
+        const f32x16 a = r < x.count ? load_words(p, x.width - d) : zero();
+        const f32x16 b = r + 1 < x.count ? load_words(p + x.stride, x.width - d) : zero();
+        f32x16 low, high;
+        pair_elements(a, b, low, high);
+        store(out + r / 2 * width + d, low);
+        store(out + r / 2 * width + d + kLanes, high);
+      }
+    return;
+  }
+#endif
+  pack_rows(x, rows, out, width);
+}
+
+// Two rows of results as words whose sum runs over rows: pairs, or the rows as they are.
+template <bool kPairs>
+OUTSIZE_INLINE void store_row_pair(float* out, int64_t row_words, f32x16 a, f32x16 b) {
+#if OUTSIZE_ISA_avx512
+  if constexpr (kPairs) {
+    const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(b.part[0], a.part[0]);  // a low, b high
+    const __m512i order =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    _mm512_storeu_si512(out, _mm512_permutexvar_epi16(order, both));
+    return;
+  }
+#endif
+  store(out, a);
+  store(out + row_words, b);
+}
+
+// 16 lanes of one row as words whose sum runs over lanes; `lane` counts elements.
+template <bool kPairs>
+OUTSIZE_INLINE void store_lanes(float* row, int64_t lane, f32x16 a) {
+#if OUTSIZE_ISA_avx512
+  if constexpr (kPairs) return store(reinterpret_cast<uint16_t*>(row) + lane, a);
+#endif
+  store(row + lane, a);
+}
+
+// Writes x[d][lane] (d < width, kBlock lanes) times factor[lane] to tokens: out[lane*stride + d].
+template <class T>
+OUTSIZE_INLINE void write_lanes(const float* x, const float* factor, int64_t count, int64_t width,
+                                T* out, int64_t stride) {
+  for (int64_t lane = 0; lane < count; lane += kLanes)
+    for (int64_t d = 0; d < width; d += kLanes) {
+      f32x16 tile[16];
+      const f32x16 scale = load(factor + lane);
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i)
+        tile[i] = d + i < width ? load(x + (d + i) * kBlock + lane) * scale : zero();
+      transpose(tile);
+      const int elements = static_cast<int>(smaller(kLanes, width - d));
+      for (int i = 0; i < kLanes && lane + i < count; ++i) {
+        T* to = out + (lane + i) * stride + d;
+        if (elements == kLanes) {
+          store(to, tile[i]);
+        } else {
+          store_n(to, tile[i], elements);
+        }
+      }
+    }
+}
+
+}  // namespace outsize::OUTSIZE_ISA
