@@ -29,6 +29,16 @@ std::string folder_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+void write_all(int descriptor, const std::string& path, const char* data, std::size_t bytes) {
+  while (bytes > 0) {
+    const ssize_t put = ::write(descriptor, data, std::min(bytes, kPieceBytes));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) fail_io("write", path, errno);
+    data += put;
+    bytes -= static_cast<std::size_t>(put);
+  }
+}
+
 void synchronise_folder(const std::string& folder) {
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) fail_io("open folder", folder, errno);
@@ -131,7 +141,7 @@ void AtomicFile::write(const void* data, std::size_t bytes) {
   const char* source = static_cast<const char*>(data);
   if (bytes >= kBufferBytes) {
     flush();
-    write_through(source, bytes);
+    write_all(descriptor_, temporary_path_, source, bytes);
   } else {
     if (buffer_.size() + bytes > kBufferBytes) flush();
     if (buffer_.capacity() == 0) buffer_.reserve(kBufferBytes);
@@ -151,18 +161,21 @@ void AtomicFile::commit() {
 }
 
 void AtomicFile::flush() {
-  write_through(buffer_.data(), buffer_.size());
+  write_all(descriptor_, temporary_path_, buffer_.data(), buffer_.size());
   buffer_.clear();
 }
 
-void AtomicFile::write_through(const char* data, std::size_t bytes) {
-  while (bytes > 0) {
-    const ssize_t put = ::write(descriptor_, data, std::min(bytes, kPieceBytes));
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) fail_io("write", temporary_path_, errno);
-    data += put;
-    bytes -= static_cast<std::size_t>(put);
-  }
+AppendFile::AppendFile(std::string path) : path_(std::move(path)) {
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) fail_io("open", path_, errno);
+}
+
+AppendFile::~AppendFile() {
+  ::close(descriptor_);
+}
+
+void AppendFile::write(std::string_view record) {
+  write_all(descriptor_, path_, record.data(), record.size());
 }
 
 void write_text_atomically(const std::string& path, std::string_view text) {

@@ -60,13 +60,31 @@ class AtomicFile {
 
  private:
   void flush();
-  void write_through(const char* data, std::size_t bytes);
 
   std::string path_;
   std::string temporary_path_;
   int descriptor_ = -1;
   std::uint64_t size_ = 0;
   std::vector<char> buffer_;
+};
+
+// A log that grows record by record. Records written before a kill are whole in the file; the last
+// one may be cut when the machine itself stops.
+class AppendFile {
+ public:
+  // Opens for appending, creates when absent. Throws Io.
+  explicit AppendFile(std::string path);
+  AppendFile(const AppendFile&) = delete;
+  AppendFile& operator=(const AppendFile&) = delete;
+  ~AppendFile();
+
+  const std::string& path() const { return path_; }
+  // Appends one record and hands it to the operating system. Throws Io.
+  void write(std::string_view record);
+
+ private:
+  std::string path_;
+  int descriptor_ = -1;
 };
 
 // The file is either the old one or exactly `text`. Throws Io.

@@ -161,6 +161,20 @@ TEST_F(FileTest, RefusedWritesSayPathAndReason) {
   EXPECT_EQ(entries(), 1u);
 }
 
+TEST_F(FileTest, AppendingKeepsWhatIsThere) {
+  {
+    AppendFile file(at("log"));
+    file.write("one\n");
+    EXPECT_EQ(read_text(at("log"), 100), "one\n");
+  }
+  AppendFile(at("log")).write("two\n");
+  EXPECT_EQ(read_text(at("log"), 100), "one\ntwo\n");
+  std::string message;
+  EXPECT_EQ(kind_thrown([&] { AppendFile file(at("no/log")); }, &message), ErrorKind::Io);
+  EXPECT_EQ(kind_thrown([&] { AppendFile("/dev/full").write("x"); }, &message), ErrorKind::Io);
+  EXPECT_NE(message.find("No space left"), std::string::npos) << message;
+}
+
 // A file size limit stands in for a full disk: the write is cut short, then refused.
 TEST_F(FileTest, AFullDiskIsAnIoErrorAndLeavesNoTrace) {
   put("target", "old");
