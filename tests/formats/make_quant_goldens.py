@@ -1,8 +1,8 @@
-"""Makes the golden files of the GGUF block decoders and of the Q8_0 encoder with the `gguf` package.
+"""Makes the golden files of the GGUF block decoders and the Q8_0 encoder with the gguf package.
 
-golden/<type>.bin: u32 blocks, the blocks, then the f32 values gguf.quants.dequantize gives for them.
-golden/q8_0_encoded.bin: u32 blocks, f32 values, then the blocks gguf.quants.quantize gives for them.
-Blocks are random bytes whose f16 scales are made finite. Versions and seed land in golden/README.txt.
+golden/<type>.bin: u32 blocks, the blocks, then their f32 values from gguf.quants.dequantize.
+golden/q8_0_encoded.bin: u32 blocks, f32 values, then their blocks from gguf.quants.quantize.
+Blocks are random bytes whose f16 scales are made finite. Versions and seed: golden/README.txt.
 Run from anywhere: python3 make_quant_goldens.py
 """
 

@@ -322,8 +322,8 @@ TEST(SafetensorsFuzz, DamagedIndexesGiveTypedErrors) {
   const Scratch scratch;
   const std::string sample = sample_bytes();
   scratch.put("one.safetensors", sample);
-  const std::string index =
-      R"({"metadata":{"total_size":39},"weight_map":{"w":"one.safetensors","b":"one.safetensors"}})";
+  const std::string index = R"({"metadata":{"total_size":39},"weight_map":)"
+                            R"({"w":"one.safetensors","b":"one.safetensors"}})";
   fuzz(index, 3'000'000, 3'000, [&](const std::string& text) {
     scratch.put("model.safetensors.index.json", text);
     const TensorFolder folder(scratch.folder());
