@@ -18,10 +18,13 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Appends the ids of `text` to `out`. With parse_special, special and added tokens written in the
-  // text become their ids; without, they are ordinary text. Adds neither BOS nor EOS. Any bytes are
-  // accepted (invalid UTF-8 as the peer does it). Linear time; thread-safe.
-  virtual void encode(std::string_view text, bool parse_special, std::vector<TokenId>& out) const = 0;
+  // Appends the ids of `text` to `out`. With parse_special, special (control) tokens written in the
+  // text become their ids; without, they are ordinary text. Added tokens that are not special
+  // (user-defined ones) are found either way, as in both peers. Adds neither BOS nor EOS. Any bytes
+  // are accepted (invalid UTF-8 as the peer does it). Time O(n log n) at worst; thread-safe. Throws
+  // InvalidArgument for texts above 1 GiB, Unsupported when a file's own regex is too costly.
+  virtual void encode(std::string_view text, bool parse_special,
+                      std::vector<TokenId>& out) const = 0;
   // Bytes of one token, special tokens as their text; empty when the id is out of range.
   virtual std::string token_bytes(TokenId id) const = 0;
 
@@ -35,6 +38,9 @@ class Tokenizer {
   virtual TokenId bos_id() const = 0;
   // Ends a completion; -1 when none.
   virtual TokenId eos_id() const = 0;
+  // All ids that end a completion: eos_id() first, then those of generation_config.json, or the
+  // end-of-turn tokens of a GGUF file. Empty when there is none.
+  virtual std::vector<TokenId> stop_ids() const = 0;
   // Whether the model expects BOS before the first token.
   virtual bool adds_bos() const = 0;
   // Jinja source; empty when the model carries none.
