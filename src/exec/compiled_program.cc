@@ -77,7 +77,8 @@ void CompiledProgram::compile_backward(int segment, const CompileOptions& option
     if (graph.value(saved.forward).kind != Value::Kind::result) continue;
     for (const Graph::Output& output : graph.outputs())
       ensure(output.value != saved.forward,
-             "[compile] output '{}' of segment {} is saved for its own backward", output.name, segment);
+             "[compile] output '{}' of segment {} is saved for its own backward", output.name,
+             segment);
     compiled.saved_results.push_back(saved.forward);
   }
   compiled.backward = std::move(backward);

@@ -1,7 +1,6 @@
 #include "exec/executor.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <chrono>
 #include <cmath>
@@ -13,37 +12,21 @@
 
 namespace outsize {
 
-Executor::Executor(CompiledProgram& compiled, Plan plan, UpdateSetup setup)
-    : program_(compiled.program()), plan_(std::move(plan)), setup_(std::move(setup)) {
+Executor::Executor(CompiledProgram& compiled, Plan plan, std::shared_ptr<HostArena> arena,
+                   UpdateSetup setup)
+    : program_(compiled.program()),
+      plan_(std::move(plan)),
+      setup_(std::move(setup)),
+      arena_(std::move(arena)) {
   check_plan(plan_);
-  map_arena();
+  ensure(plan_.arena_bytes <= arena_->bytes(), "[executor] the arena is smaller than the plan");
   bind_tasks(compiled);
   times_.resize(plan_.tasks.size());
 }
 
-Executor::~Executor() {
-  if (arena_) munmap(arena_, static_cast<size_t>(mapped_bytes_));
-}
-
-void Executor::map_arena() {
-  constexpr std::int64_t kHugePage = 2 << 20;
-  mapped_bytes_ = (plan_.arena_bytes + kHugePage - 1) / kHugePage * kHugePage;
-  if (mapped_bytes_ == 0) mapped_bytes_ = kHugePage;
-  void* memory = mmap(nullptr, static_cast<size_t>(mapped_bytes_), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED)
-    fail(ErrorKind::OutOfMemory,
-         "[executor] the host arena cannot be mapped; asked {} bytes; try a "
-         "smaller budget.memory",
-         mapped_bytes_);
-  madvise(memory, static_cast<size_t>(mapped_bytes_),
-          MADV_HUGEPAGE);  // a hint: failure is harmless
-  arena_ = static_cast<char*>(memory);
-}
-
 void* Executor::buffer(int id) const {
   ensure(id >= 0, "[executor] no such buffer");
-  return arena_ + plan_.buffers[static_cast<size_t>(id)].extent.offset;
+  return arena_->data() + plan_.buffers[static_cast<size_t>(id)].extent.offset;
 }
 
 void* Executor::value(int microbatch, std::string_view name) const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "exec/compiled_program.h"
+#include "exec/host_arena.h"
 #include "optim/update_rule.h"
 #include "plan/plan.h"
 
@@ -33,10 +34,11 @@ struct TaskTime {
 
 class Executor {
  public:
-  // Checks the plan, then maps its arena. `compiled` and the rule must outlive the executor.
-  // Throws OutOfMemory(host) when the arena cannot be mapped.
-  Executor(CompiledProgram& compiled, Plan plan, UpdateSetup setup = {});
-  ~Executor();
+  // Checks the plan and binds it to the arena, which must hold plan.arena_bytes and may be shared
+  // by executors whose plans agree on what lies where. `compiled` and the rule must outlive the
+  // executor.
+  Executor(CompiledProgram& compiled, Plan plan, std::shared_ptr<HostArena> arena,
+           UpdateSetup setup = {});
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
@@ -73,7 +75,6 @@ class Executor {
     std::vector<void*> state;      // update: optimizer buffers
   };
 
-  void map_arena();
   void bind_tasks(CompiledProgram& compiled);
   void bind_forward(const CompiledProgram& compiled, const Task& task, BoundTask& bound);
   void bind_backward(CompiledProgram& compiled, const Task& task, BoundTask& bound);
@@ -88,8 +89,7 @@ class Executor {
   const Program& program_;
   Plan plan_;
   UpdateSetup setup_;
-  char* arena_ = nullptr;
-  std::int64_t mapped_bytes_ = 0;
+  std::shared_ptr<HostArena> arena_;
   std::vector<BoundTask> bound_;
   std::vector<TaskTime> times_;
 };

@@ -87,7 +87,7 @@ ValueId SegmentBuilder::attend(ValueId q, ValueId k, ValueId v, AttentionOptions
     return attention(graph_, q, k, v, document_start(), options).out;
   }
   const CachedAttentionValues result =
-      cached_attention(graph_, q, k, v, past(), options_.cache_capacity, options);
+      cached_attention(graph_, q, k, v, past(), options, options_.cache_capacity);
   graph_.add_output("cache_k", result.cache_k);
   graph_.add_output("cache_v", result.cache_v);
   return result.out;

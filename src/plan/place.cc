@@ -21,6 +21,13 @@ class KindCounter {
   std::vector<std::int64_t> now_;
 };
 
+// Weights and optimizer state lie first, then caches: plans of programs that share them then agree
+// on their places, whatever else differs.
+int group_of(BufferKind kind) {
+  if (kind == BufferKind::weights || kind == BufferKind::optimizer) return 0;
+  return kind == BufferKind::state ? 1 : 2;
+}
+
 }  // namespace
 
 void place_buffers(Plan& plan) {
@@ -36,15 +43,16 @@ void place_buffers(Plan& plan) {
   std::vector<std::vector<int>> starts(plan.tasks.size()), ends(plan.tasks.size());
   GapAllocator arena;
   KindCounter counter(plan.peak_bytes_by_kind);
-  for (size_t i = 0; i < plan.buffers.size(); ++i) {
-    Buffer& buffer = plan.buffers[i];
-    if (buffer.persistent) {
+  for (int group = 0; group < 3; ++group)
+    for (Buffer& buffer : plan.buffers) {
+      if (!buffer.persistent || group_of(buffer.kind) != group) continue;
       buffer.extent.offset = arena.take(buffer.extent.bytes);
       counter.add(buffer, 1);
-    } else if (first[i] != kNever) {
-      starts[static_cast<size_t>(first[i])].push_back(static_cast<int>(i));
-      ends[static_cast<size_t>(last[i])].push_back(static_cast<int>(i));
     }
+  for (size_t i = 0; i < plan.buffers.size(); ++i) {
+    if (plan.buffers[i].persistent || first[i] == kNever) continue;
+    starts[static_cast<size_t>(first[i])].push_back(static_cast<int>(i));
+    ends[static_cast<size_t>(last[i])].push_back(static_cast<int>(i));
   }
   for (size_t t = 0; t < plan.tasks.size(); ++t) {
     for (int id : starts[t]) {

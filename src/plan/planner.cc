@@ -15,19 +15,20 @@ class Planner {
   explicit Planner(const PlanRequest& request)
       : request_(request),
         program_(*request.program),
-        microbatches_(request.training ? request.training->accumulation : 1) {}
+        updates_(request.training && !request.training->forward_only),
+        microbatches_(updates_ ? request.training->accumulation : 1) {}
 
   Plan run() {
     add_parameters();
     for (int m = 0; m < microbatches_; ++m) add_values();
     for (int m = 0; m < microbatches_; ++m) {
       for (int c = 0; c < call_count(); ++c)
-        if (!request_.training || !profile(c).skip_forward) add_forward(m, c);
-      if (!request_.training) continue;
+        if (!updates_ || !profile(c).skip_forward) add_forward(m, c);
+      if (!updates_) continue;
       cotangents_.assign(program_.values.size(), -1);
       for (int c = call_count(); c-- > 0;) add_backward(m, c);
     }
-    if (request_.training) add_updates();
+    if (updates_) add_updates();
     place_buffers(plan_);
     check_budget();
     return std::move(plan_);
@@ -58,15 +59,15 @@ class Planner {
       plan_.weights.push_back(
           add_buffer(parameter.name, BufferKind::weights, parameter.type.bytes(), true));
       if (!request_.training) continue;
-      cotangents_.assign(program_.values.size(), -1);
       plan_.optimizer.emplace_back();
       for (const StateBytes& state : request_.training->optimizer[p])
-        plan_.optimizer.back().push_back(add_buffer(parameter.name + "." + state.name,
+        plan_.optimizer.back().push_back(add_buffer(parameter.name + ":" + state.name,
                                                     BufferKind::optimizer, state.bytes, true));
+    }
+    if (!updates_) return;
+    for (const ProgramParameter& parameter : program_.parameters)
       plan_.gradients.push_back(add_buffer("d_" + parameter.name, BufferKind::gradients,
                                            parameter.type.shape.numel() * 4, false));
-    }
-    if (!request_.training) return;
     plan_.loss_scale = add_buffer("loss_scale", BufferKind::batch, 8, true);
     plan_.gradient_norm = add_buffer("gradient_norm", BufferKind::batch, 8, true);
     gradient_written_.assign(program_.parameters.size(), false);
@@ -118,7 +119,7 @@ class Planner {
     bind_call(m, c);
     CallBinding& bound = binding(m, c);
     const std::string label = fmt::format("{}.{}", call(c).name, m);
-    if (request_.training)
+    if (updates_)
       for (size_t s = 0; s < profile(c).saved.size(); ++s)
         bound.saved.push_back(add_buffer(fmt::format("{}.saved{}", label, s),
                                          BufferKind::activations, profile(c).saved[s].bytes(),
@@ -242,6 +243,7 @@ class Planner {
 
   const PlanRequest& request_;
   const Program& program_;
+  bool updates_;
   int microbatches_;
   Plan plan_;
   std::vector<int> cotangents_;  // of the current microbatch, per program value

@@ -35,6 +35,9 @@ struct TrainingRequest {
   int accumulation = 1;                            // microbatches per step
   std::vector<std::vector<StateBytes>> optimizer;  // per parameter
   std::vector<std::int64_t> update_scratch_bytes;  // per parameter
+  // Only the forward tasks, with weights and optimizer state at the places a training plan of the
+  // same program parameters gives them: validation in the arena of a training run.
+  bool forward_only = false;
 };
 
 struct PlanRequest {

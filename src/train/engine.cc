@@ -1,0 +1,187 @@
+#include "train/engine.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace outsize {
+namespace {
+
+BuildOptions build_options(BuildOptions::Mode mode, std::int64_t rows, std::int64_t length,
+                           DType dtype) {
+  return {.mode = mode, .tokens = rows * length, .row_length = length, .dtype = dtype};
+}
+
+void write_batch(const Executor& executor, const Program& program, int microbatch,
+                 const Batch& batch) {
+  auto copy = [&](const char* name, const std::vector<std::int32_t>& values) {
+    if (program.find_value(name) < 0) return;  // GPT-2 has no rotary positions, say
+    std::memcpy(executor.value(microbatch, name), values.data(), values.size() * 4);
+  };
+  copy("tokens", batch.tokens);
+  copy("positions", batch.positions);
+  copy("document_start", batch.document_start);
+  copy("targets", batch.targets);
+}
+
+double read_loss(const Executor& executor, int microbatch) {
+  return *static_cast<const double*>(executor.value(microbatch, "loss"));
+}
+
+double training_flops(const Program& program, const ModelInfo& info, double tokens, double length) {
+  double parameters = 0;
+  for (const ProgramParameter& parameter : program.parameters)
+    parameters += static_cast<double>(parameter.type.shape.numel());
+  const double attention =
+      6.0 * static_cast<double>(info.layers) * static_cast<double>(info.width) * length;
+  return tokens * (6.0 * parameters + attention);
+}
+
+}  // namespace
+
+void check_context(const Model& model, std::int64_t tokens) {
+  const ModelInfo info = model.info();
+  if (tokens > info.context)
+    fail(ErrorKind::InvalidArgument,
+         "[model] the sequence is longer than the model was made for; got {} tokens; expected at "
+         "most {}; "
+         "try a smaller data.sequence_length",
+         tokens, info.context);
+}
+
+TrainingEngine::TrainingEngine(const Model& model, const TrainingShape& shape,
+                               const OptimizerOptions& optimizer, std::int64_t budget_bytes)
+    : model_(model), shape_(shape), rule_(make_update_rule(optimizer)) {
+  check_context(model, shape.sequence_length);
+  plan_training(budget_bytes);
+  const double tokens =
+      static_cast<double>(shape.rows * shape.sequence_length * shape.accumulation);
+  model_flops_ =
+      training_flops(program_, model.info(), tokens, static_cast<double>(shape.sequence_length));
+}
+
+void TrainingEngine::plan_training(std::int64_t budget_bytes) {
+  using Mode = BuildOptions::Mode;
+  program_ = model_.program(
+      build_options(Mode::training, shape_.rows, shape_.sequence_length, shape_.dtype));
+  compiled_ = std::make_unique<CompiledProgram>(program_, CompileOptions{.training = true});
+  TrainingRequest training{.accumulation = shape_.accumulation};
+  for (const ProgramParameter& parameter : program_.parameters) {
+    specs_.push_back({parameter.type.shape, parameter.type.dtype, parameter.decay});
+    training.optimizer.emplace_back();
+    for (const StateBuffer& state : rule_->state(specs_.back()))
+      training.optimizer.back().push_back({state.name, state.count * size_of(state.dtype)});
+    training.update_scratch_bytes.push_back(rule_->workspace_bytes(specs_.back()));
+  }
+  PlanRequest request{&program_, compiled_->profiles(), training, budget_bytes};
+  plan_ = make_plan(request);
+  arena_bytes_ = plan_.arena_bytes;
+  if (!shape_.with_evaluation) return;
+  evaluation_program_ = model_.program(
+      build_options(Mode::evaluation, shape_.rows, shape_.sequence_length, shape_.dtype));
+  compiled_evaluation_ = std::make_unique<CompiledProgram>(evaluation_program_, CompileOptions{});
+  request.program = &evaluation_program_;
+  request.segments = compiled_evaluation_->profiles();
+  request.training->forward_only = true;
+  evaluation_plan_ = make_plan(request);
+  arena_bytes_ = std::max(arena_bytes_, evaluation_plan_.arena_bytes);
+}
+
+void TrainingEngine::allocate() {
+  arena_ = std::make_shared<HostArena>(arena_bytes_);
+  executor_ =
+      std::make_unique<Executor>(*compiled_, plan_, arena_, UpdateSetup{rule_.get(), specs_});
+  if (!shape_.with_evaluation) return;
+  evaluator_ = std::make_unique<Executor>(*compiled_evaluation_, evaluation_plan_, arena_);
+  for (size_t p = 0; p < program_.parameters.size(); ++p)
+    ensure(executor_->weight(static_cast<int>(p)) == evaluator_->weight(static_cast<int>(p)),
+           "[engine] validation would read other weights than training writes");
+}
+
+MasterMemory TrainingEngine::master(int parameter) const {
+  MasterMemory memory{executor_->weight(parameter), nullptr};
+  const auto p = static_cast<size_t>(parameter);
+  const auto buffers = rule_->state(specs_[p]);
+  for (size_t i = 0; i < buffers.size(); ++i)
+    if (std::strcmp(buffers[i].name, kMasterLow) == 0)
+      memory.low = static_cast<std::int16_t*>(executor_->buffer(plan_.optimizer[p][i]));
+  return memory;
+}
+
+void TrainingEngine::load(const WeightReader& reader) {
+  load_weights(program_, model_, reader, [this](int p) { return master(p); });
+}
+
+void TrainingEngine::randomise(std::uint64_t seed) {
+  randomise_weights(program_, model_, seed, [this](int p) { return master(p); });
+}
+
+double TrainingEngine::step(std::span<const Batch> batches, std::int64_t target_tokens,
+                            const StepArgs& args) {
+  ensure(static_cast<int>(batches.size()) == shape_.accumulation,
+         "[engine] wrong count of microbatches");
+  if (target_tokens <= 0)
+    fail(ErrorKind::InvalidArgument, "[train] step {}: no position of the batch has a target",
+         args.step);
+  for (int m = 0; m < shape_.accumulation; ++m)
+    write_batch(*executor_, program_, m, batches[static_cast<size_t>(m)]);
+  *static_cast<double*>(executor_->buffer(plan_.loss_scale)) =
+      1.0 / static_cast<double>(target_tokens);
+  executor_->run(args);
+  double loss = 0;
+  for (int m = 0; m < shape_.accumulation; ++m) loss += read_loss(*executor_, m);
+  return loss / static_cast<double>(target_tokens);
+}
+
+void TrainingEngine::evaluate(const Batch& batch, EvaluationTotals& totals) {
+  write_batch(*evaluator_, evaluation_program_, 0, batch);
+  evaluator_->run({});
+  totals.loss_sum += read_loss(*evaluator_, 0);
+  totals.target_tokens += batch.target_tokens;
+}
+
+std::vector<NamedMemory> TrainingEngine::state() const {
+  std::vector<NamedMemory> list;
+  for (size_t p = 0; p < program_.parameters.size(); ++p) {
+    const ProgramParameter& parameter = program_.parameters[p];
+    list.push_back({parameter.name, parameter.type.dtype, parameter.type.shape,
+                    executor_->weight(static_cast<int>(p))});
+    const auto buffers = rule_->state(specs_[p]);
+    for (size_t i = 0; i < buffers.size(); ++i) {
+      const Shape shape = buffers[i].count == parameter.type.shape.numel()
+                              ? parameter.type.shape
+                              : Shape{buffers[i].count};
+      list.push_back({parameter.name + ":" + buffers[i].name, buffers[i].dtype, shape,
+                      executor_->buffer(plan_.optimizer[p][i])});
+    }
+  }
+  return list;
+}
+
+EvaluationEngine::EvaluationEngine(const Model& model, std::int64_t rows,
+                                   std::int64_t sequence_length, DType dtype,
+                                   std::int64_t budget_bytes)
+    : model_(model) {
+  check_context(model, sequence_length);
+  program_ =
+      model.program(build_options(BuildOptions::Mode::evaluation, rows, sequence_length, dtype));
+  compiled_ = std::make_unique<CompiledProgram>(program_, CompileOptions{});
+  Plan plan = make_plan({&program_, compiled_->profiles(), std::nullopt, budget_bytes});
+  auto arena = std::make_shared<HostArena>(plan.arena_bytes);
+  executor_ = std::make_unique<Executor>(*compiled_, std::move(plan), std::move(arena));
+}
+
+void EvaluationEngine::load(const WeightReader& reader) {
+  load_weights(program_, model_, reader,
+               [this](int p) { return MasterMemory{executor_->weight(p)}; });
+}
+
+void EvaluationEngine::evaluate(const Batch& batch, EvaluationTotals& totals) {
+  write_batch(*executor_, program_, 0, batch);
+  executor_->run({});
+  totals.loss_sum += read_loss(*executor_, 0);
+  totals.target_tokens += batch.target_tokens;
+}
+
+}  // namespace outsize

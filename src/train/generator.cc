@@ -1,0 +1,151 @@
+#include "train/generator.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "core/error.h"
+#include "core/rng.h"
+#include "train/engine.h"
+#include "train/load_weights.h"
+
+namespace outsize {
+namespace {
+
+// Tokens per chunk; with all logits wanted, no more than keep them at 64 MiB.
+std::vector<std::int64_t> chunk_sizes(const GeneratorShape& shape, std::int64_t vocabulary) {
+  constexpr std::int64_t kLogitsBytes = 64 << 20;
+  std::vector<std::int64_t> sizes;
+  for (std::int64_t size : {256, 64, 16, 1})
+    if (size == 1 ||
+        (size <= shape.context && (!shape.all_logits || size * vocabulary * 4 <= kLogitsBytes)))
+      sizes.push_back(size);
+  return sizes;
+}
+
+}  // namespace
+
+Generator::Generator(const Model& model, const GeneratorShape& shape, std::int64_t budget_bytes)
+    : model_(model), shape_(shape), vocabulary_(model.info().vocabulary) {
+  check_context(model, shape.context);
+  const auto sizes = chunk_sizes(shape, vocabulary_);
+  std::vector<Plan> plans;
+  for (std::int64_t size : sizes) {
+    Chunk chunk{size, nullptr, nullptr, nullptr};
+    // A padded last chunk writes beyond the text; those rows are written again before they are
+    // read.
+    chunk.program =
+        std::make_unique<Program>(model.program({.mode = BuildOptions::Mode::generation,
+                                                 .tokens = size,
+                                                 .row_length = size,
+                                                 .dtype = shape.dtype,
+                                                 .cache_capacity = shape.context + sizes.front(),
+                                                 .logit_rows = shape.all_logits ? size : 1}));
+    chunk.compiled = std::make_unique<CompiledProgram>(*chunk.program, CompileOptions{});
+    plans.push_back(
+        make_plan({chunk.program.get(), chunk.compiled->profiles(), std::nullopt, budget_bytes}));
+    arena_bytes_ = std::max(arena_bytes_, plans.back().arena_bytes);
+    chunks_.push_back(std::move(chunk));
+  }
+  auto arena = std::make_shared<HostArena>(arena_bytes_);
+  for (size_t i = 0; i < chunks_.size(); ++i)
+    chunks_[i].executor =
+        std::make_unique<Executor>(*chunks_[i].compiled, std::move(plans[i]), arena);
+}
+
+void Generator::load(const WeightReader& reader) {
+  const Chunk& chunk = chunks_.front();
+  load_weights(*chunk.program, model_, reader,
+               [&](int p) { return MasterMemory{chunk.executor->weight(p)}; });
+}
+
+// The largest chunk that is filled, or the smallest that takes all that is left.
+const Generator::Chunk& Generator::chunk_for(std::int64_t left) const {
+  const Chunk* best = &chunks_.front();
+  for (const Chunk& chunk : chunks_) {
+    if (chunk.tokens == left) return chunk;
+    if (chunk.tokens > left) best = &chunk;
+  }
+  return *best;
+}
+
+void Generator::run_chunk(const Chunk& chunk, std::span<const std::int32_t> tokens) {
+  Executor& executor = *chunk.executor;
+  auto* ids = static_cast<std::int32_t*>(executor.value(0, "tokens"));
+  std::memset(ids, 0, static_cast<size_t>(chunk.tokens) * 4);
+  std::memcpy(ids, tokens.data(), tokens.size() * 4);
+  if (chunk.program->find_value("positions") >= 0) {
+    auto* positions = static_cast<std::int32_t*>(executor.value(0, "positions"));
+    const std::int64_t last = past_ + static_cast<std::int64_t>(tokens.size()) - 1;
+    for (std::int64_t i = 0; i < chunk.tokens; ++i)
+      positions[i] = static_cast<std::int32_t>(std::min(past_ + i, last));
+  }
+  *static_cast<std::int32_t*>(executor.value(0, "past")) = static_cast<std::int32_t>(past_);
+  auto* rows = static_cast<std::int32_t*>(executor.value(0, "rows"));
+  if (shape_.all_logits)
+    std::iota(rows, rows + chunk.tokens, 0);
+  else
+    rows[0] = static_cast<std::int32_t>(tokens.size()) - 1;
+  executor.run({});
+}
+
+void Generator::append(std::span<const std::int32_t> tokens, const TakeLogits& take) {
+  const auto total = static_cast<std::int64_t>(tokens.size());
+  if (past_ + total > shape_.context)
+    fail(ErrorKind::InvalidArgument,
+         "[generate] the text is longer than the context; got {} tokens; "
+         "expected at most {}",
+         past_ + total, shape_.context);
+  for (std::int32_t id : tokens)
+    if (id < 0 || id >= vocabulary_)
+      fail(ErrorKind::InvalidArgument, "[generate] no such token; got {}; expected 0 to {}", id,
+           vocabulary_ - 1);
+  for (std::int64_t first = 0; first < total;) {
+    const Chunk& chunk = chunk_for(total - first);
+    const std::int64_t count = std::min(chunk.tokens, total - first);
+    run_chunk(chunk, tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
+    past_ += count;
+    const auto* logits = static_cast<const float*>(chunk.executor->value(0, "logits"));
+    if (shape_.all_logits)
+      take(first, count, logits);
+    else if (first + count == total)
+      take(total - 1, 1, logits);
+    first += count;
+  }
+}
+
+std::int32_t sample(std::span<const float> logits, const SamplingOptions& options,
+                    std::int64_t position) {
+  const auto top = std::max_element(logits.begin(), logits.end());
+  if (options.temperature <= 0) return static_cast<std::int32_t>(top - logits.begin());
+  std::vector<std::int32_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  size_t keep = logits.size();
+  if (options.top_k > 0) keep = std::min(keep, static_cast<size_t>(options.top_k));
+  auto likelier = [&](std::int32_t a, std::int32_t b) {
+    const float x = logits[static_cast<size_t>(a)], y = logits[static_cast<size_t>(b)];
+    return x != y ? x > y : a < b;
+  };
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(keep), order.end(),
+                    likelier);
+  std::vector<double> weights;
+  double total = 0;
+  for (size_t i = 0; i < keep; ++i) {
+    const double distance = static_cast<double>(logits[static_cast<size_t>(order[i])] - *top);
+    weights.push_back(std::exp(distance / options.temperature));
+    total += weights.back();
+  }
+  double kept = 0;
+  size_t count = 0;
+  while (count < keep && (count == 0 || kept < options.top_p * total)) kept += weights[count++];
+  constexpr std::uint64_t kStream = 0x73616d706c65;
+  double draw = Rng(options.seed, kStream).uniform(static_cast<std::uint64_t>(position)) * kept;
+  for (size_t i = 0; i < count; ++i) {
+    draw -= weights[i];
+    if (draw < 0) return order[i];
+  }
+  return order[count - 1];
+}
+
+}  // namespace outsize

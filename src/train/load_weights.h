@@ -1,0 +1,29 @@
+// Fills parameter memory from a reader, or with random values.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "graph/program.h"
+#include "models/model.h"
+#include "weights/weight_reader.h"
+
+namespace outsize {
+
+// Where a parameter's master lives: f32 at weight, or bf16 with its low half (null: rounded away).
+struct MasterMemory {
+  void* weight = nullptr;
+  std::int16_t* low = nullptr;
+};
+using MasterOf = std::function<MasterMemory(int parameter)>;
+
+// Streams every parameter through a transfer buffer.
+void load_weights(const Program& program, const Model& model, const WeightReader& reader,
+                  const MasterOf& master);
+
+// Matrices normal with the model's deviation, norm weights neutral, biases zero; element i of
+// parameter p depends on (seed, p, i) alone.
+void randomise_weights(const Program& program, const Model& model, std::uint64_t seed,
+                       const MasterOf& master);
+
+}  // namespace outsize

@@ -1,0 +1,51 @@
+// What MODEL means on every command line: a Hugging Face folder, a GGUF file, a config.json (random
+// weights) or a run folder.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+
+#include "models/model.h"
+#include "tokenizer/tokenizer.h"
+#include "weights/weight_reader.h"
+
+namespace outsize {
+
+class ModelSource {
+ public:
+  // Reads configuration only. Throws as open_model.
+  explicit ModelSource(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  const Model& model() const { return *model_; }
+  // The config.json to carry on export: the source's own, or one made from the GGUF keys.
+  nlohmann::json hf_config() const;
+  // Throws InvalidArgument when the source has none (a bare config.json).
+  std::unique_ptr<Tokenizer> tokenizer() const;
+  bool has_tokenizer() const;
+  // Opens the weights and checks that every parameter is there. Throws InvalidArgument for a source
+  // without weights.
+  std::unique_ptr<WeightReader> weights() const;
+  // Updates behind the weights of a run folder.
+  std::optional<std::int64_t> run_step() const { return run_step_; }
+
+  // Writes what a run folder keeps of its model: config.json and tokenizer, no weights.
+  void carry_to(const std::string& folder) const;
+  // Tokenizer files for a Hugging Face folder; tokenizer.* keys for a GGUF file.
+  void write_hf_tokenizer(const std::string& folder) const;
+  GgufMetadata gguf_tokenizer() const;
+
+ private:
+  enum class Kind { hf_folder, gguf, config_only, run };
+
+  std::string path_;  // as given
+  Kind kind_;
+  std::string model_path_;  // where configuration and tokenizer lie
+  std::string checkpoint_;  // run folders
+  std::optional<std::int64_t> run_step_;
+  std::unique_ptr<Model> model_;
+};
+
+}  // namespace outsize

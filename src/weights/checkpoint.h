@@ -1,0 +1,52 @@
+// One durable state of a run: a folder that appears whole or not at all, with a checksum per
+// tensor.
+//   state.safetensors   "<parameter>" in its dtype, "<parameter>:<buffer>" per optimizer buffer
+//   state.json          CheckpointInfo, and the XXH3-64 of every tensor's bytes
+// The store that makes every step durable joins with the any-size work.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/dtype.h"
+#include "core/shape.h"
+#include "weights/weight_reader.h"
+
+namespace outsize {
+
+struct NamedMemory {
+  std::string name;
+  DType dtype = DType::f32;
+  Shape shape;
+  void* data = nullptr;  // borrowed
+};
+
+struct CheckpointInfo {
+  std::int64_t step = 0;  // updates made
+  std::string cursor;     // of the data, as JSON text (data/batch_source.h)
+  int threads = 0;        // bits are promised within thread count and instruction set
+  std::string isa;
+};
+
+// Writes beside `folder` under a temporary name, makes it durable, renames. Memory does not depend
+// on sizes. Throws Io (a full disk included); what was durable before stays whole.
+void save_checkpoint(const std::string& folder, const CheckpointInfo& info,
+                     std::span<const NamedMemory> tensors);
+
+// Throws Corruption naming file and field, Io.
+CheckpointInfo read_checkpoint_info(const std::string& folder);
+
+// Fills the tensors and verifies their checksums. Throws Corruption naming the tensor that is
+// missing, differs in type or is damaged.
+void load_checkpoint(const std::string& folder, std::span<const NamedMemory> tensors);
+
+// Verifies every checksum. Throws Corruption as above.
+void verify_checkpoint(const std::string& folder);
+
+// The f32 masters of a checkpoint; verifies it first.
+std::unique_ptr<WeightReader> open_checkpoint_weights(const std::string& folder);
+
+}  // namespace outsize
