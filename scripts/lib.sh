@@ -8,6 +8,10 @@ OUTSIZE_CACHE=${OUTSIZE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/outsize}
 OUTSIZE_JOBS=${OUTSIZE_JOBS:-$(nproc)}
 export OUTSIZE_ROOT OUTSIZE_CACHE OUTSIZE_JOBS
 
+# A checkout elsewhere compiles the same files: with paths relative to it the compiler cache hits.
+export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$OUTSIZE_ROOT} CCACHE_NOHASHDIR=1
+export CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
+
 say() { printf '%s\n' "$*" >&2; }
 
 die() {

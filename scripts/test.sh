@@ -59,7 +59,7 @@ test_peers() {
 }
 
 run_clang_tidy() {
-  python3 -B tools/tidy/tidy.py --no-format --clang-tidy "build/$preset" || {
+  python3 -B tools/tidy/tidy.py --clang-tidy "build/$preset" || {
     failed=1
     python3 -B scripts/count_results.py --note-failure clang-tidy "$results/clang-tidy.xml"
   }

@@ -1,5 +1,7 @@
 """The tidy rules, each shown what it must refuse and what it must leave alone."""
 
+import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -154,9 +156,14 @@ class WholeProgram(unittest.TestCase):
                 path = pathlib.Path(folder, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
-            shutil.copy(ROOT / ".clang-format", folder)
+            for name in (".clang-format", ".clang-tidy"):
+                shutil.copy(ROOT / name, folder)
+            command = [{"directory": folder, "file": f"{folder}/src/a/a.cc",
+                        "command": f"c++ -std=c++20 -c {folder}/src/a/a.cc"}]
+            pathlib.Path(folder, "compile_commands.json").write_text(json.dumps(command))
             return subprocess.run([sys.executable, "-B", str(ROOT / "tools/tidy/tidy.py"), "--root",
-                                   folder, *options], capture_output=True, text=True)
+                                   folder, *options], capture_output=True, text=True,
+                                  env={**os.environ, "OUTSIZE_CACHE": f"{folder}/cache"})
 
     def test_clean_tree_passes(self):
         result = self.run_tidy({"src/a/CMakeLists.txt": "outsize_part(a)\n",
@@ -174,6 +181,19 @@ class WholeProgram(unittest.TestCase):
         result = self.run_tidy(files, "--no-format", "src/a/b.cc")
         self.assertEqual(result.stdout.splitlines()[0].split(": ")[:2], ["src/a/b.cc:1", "head"])
         self.assertEqual(len(result.stdout.splitlines()), 2)
+
+    def test_clang_tidy(self):
+        text = HEAD + "#include <string>\nbool f(const std::string& s) { return %s; }\n"
+        good = self.run_tidy({"src/a/a.cc": text % "s.empty()"}, "--clang-tidy", ".")
+        self.assertEqual((good.returncode, good.stdout), (0, "tidy: 1 passed, 0 failed\n"))
+        bad = self.run_tidy({"src/a/a.cc": text % "s.size() == 0"}, "--clang-tidy", ".")
+        self.assertEqual(bad.returncode, 1)
+        self.assertRegex(bad.stdout, r"^src/a/a.cc:3: clang-tidy: .*container-size-empty")
+
+    def test_clang_tidy_without_a_build_says_what_to_do(self):
+        result = self.run_tidy({"src/a/a.cc": HEAD}, "--clang-tidy", "nowhere")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("try scripts/build.sh", result.stdout)
 
     def test_lists_this_tree(self):
         self.assertIn("tools/tidy/tidy.py", list_files(ROOT))

@@ -1,7 +1,7 @@
 """clang-format and clang-tidy, both pinned to version 14: other versions format differently.
 
 clang-tidy takes seconds per file, so a file that passed is noted in a cache under a hash of all it
-was checked from: itself, the headers of src/ and tests/ it reaches, and the configuration.
+was checked from: itself, the headers of src/ it reaches, and the configuration.
 """
 
 import concurrent.futures
@@ -45,8 +45,8 @@ def check_format(root, sources):
             yield Finding(path, int(line), "format", f"{message.split(' [')[0]}; run {tool} -i")
 
 
-def check_clang_tidy(root, sources, build, cache):
-    """Runs clang-tidy on the .cc files that `build` compiles and the cache does not know."""
+def check_clang_tidy(root, sources, named, build, cache):
+    """Runs clang-tidy on the named .cc files of src/ that `build` compiles and no cache knows."""
     tool = find_tool("clang-tidy")
     database = pathlib.Path(root, build, "compile_commands.json")
     if not database.exists():
@@ -56,7 +56,8 @@ def check_clang_tidy(root, sources, build, cache):
     config = pathlib.Path(root, ".clang-tidy").read_bytes()
     waiting = []
     for source in sources:
-        if source.path.endswith(".cc") and f"/{source.path}\"" in compiled:
+        wanted = source.path in named and re.fullmatch(r"src/.*\.cc", source.path)
+        if wanted and f"/{source.path}\"" in compiled:
             mark = cache / key_of(source, by_path, config)
             if not mark.exists():
                 waiting.append((source.path, mark))
@@ -92,7 +93,7 @@ def key_of(source, by_path, config):
         for line in by_path[path].lines:
             match = INCLUDE.match(line)
             if match:
-                waiting += [f"src/{match.group(2)}", f"tests/{match.group(2)}"]
+                waiting.append(f"src/{match.group(2)}")
     digest = hashlib.sha256(config)
     for path in sorted(seen):
         digest.update(path.encode() + b"\0" + by_path[path].data)

@@ -32,15 +32,16 @@ def check(root, options):
     """All findings on the tree below root, and how many files were looked at."""
     tree = source.load(root)
     chosen = [item for item in tree if not options.files or item.path in options.files]
-    findings = [finding for item in chosen for rule in FILE_RULES for finding in rule(item)]
     named = {item.path for item in chosen}
-    findings += [finding for finding in parts.check_parts(tree) if finding.path in named]
+    findings = []
     try:
-        if options.format:
-            findings += clang.check_format(root, chosen)
         if options.clang_tidy:
-            findings += clang.check_clang_tidy(root, chosen, options.clang_tidy,
+            findings += clang.check_clang_tidy(root, tree, named, options.clang_tidy,
                                                default_cache() / "clang-tidy")
+        else:
+            findings += [found for item in chosen for rule in FILE_RULES for found in rule(item)]
+            findings += [finding for finding in parts.check_parts(tree) if finding.path in named]
+            findings += clang.check_format(root, chosen) if options.format else []
     except clang.MissingTool as error:
         findings.append(source.Finding("tools/tidy/tidy.py", 1, "tool", str(error)))
     return sorted(set(findings), key=lambda item: (item.path, item.line, item.rule)), len(chosen)
@@ -54,7 +55,7 @@ def main():
     parser.add_argument("--no-format", dest="format", action="store_false",
                         help="leave clang-format out")
     parser.add_argument("--clang-tidy", metavar="BUILD",
-                        help="run clang-tidy with the commands of this build folder")
+                        help="only clang-tidy, on src/, with the commands of this build folder")
     options = parser.parse_args()
     findings, count = check(options.root, options)
     for finding in findings:
