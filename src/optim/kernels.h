@@ -34,7 +34,6 @@ struct SgdKernelArgs {
   const float* gradient;
   void* velocity;  // null: no momentum; f32, or bf16 when bf16_moments
   bool bf16_moments;
-  bool first;  // velocity starts as the gradient
   bool nesterov;
   float gradient_scale;
   float weight_decay;

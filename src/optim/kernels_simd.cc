@@ -33,28 +33,28 @@ OUTSIZE_KERNEL void load_master(MasterAddress from, float* master, int64_t begin
   each_group(begin, end, [&](int64_t i, int n) { put(master + i, split.get(i, n), n); });
 }
 
-// Two running sums: one alone would wait for its own additions.
-template <class Get>
-OUTSIZE_INLINE double sum_squares(int64_t begin, int64_t end, Get at) {
+// Σ at(i, n), at giving f64x16. Two running sums: one alone would wait for its own additions.
+template <class At>
+OUTSIZE_INLINE double sum_groups(int64_t begin, int64_t end, At at) {
   f64x16 even{};
   f64x16 odd{};
   int64_t i = begin;
   for (; i + 2 * kLanes <= end; i += 2 * kLanes) {
-    even += squares(at(i, kLanes));
-    odd += squares(at(i + kLanes, kLanes));
+    even += at(i, kLanes);
+    odd += at(i + kLanes, kLanes);
   }
-  each_group(i, end, [&](int64_t j, int n) { even += squares(at(j, n)); });
+  each_group(i, end, [&](int64_t j, int n) { even += at(j, n); });
   even += odd;
   return sum(even);
 }
 
 OUTSIZE_KERNEL double sum_of_squares(const float* x, int64_t begin, int64_t end) {
-  return sum_squares(begin, end, [=](int64_t i, int n) { return get(x + i, n); });
+  return sum_groups(begin, end, [=](int64_t i, int n) { return squares(get(x + i, n)); });
 }
 
 OUTSIZE_KERNEL double master_sum_of_squares(MasterAddress master, int64_t begin, int64_t end) {
   return with_master(master, [&](auto weight) {
-    return sum_squares(begin, end, [=](int64_t i, int n) { return weight.get(i, n); });
+    return sum_groups(begin, end, [=](int64_t i, int n) { return squares(weight.get(i, n)); });
   });
 }
 
@@ -98,7 +98,7 @@ OUTSIZE_KERNEL void sgd_loop(const SgdKernelArgs& a, Master master, Mean* veloci
   each_group(begin, end, [&](int64_t i, int n) {
     const f32x16 p = master.get(i, n);
     const f32x16 g = sgd_gradient(a, p, i, n);
-    const f32x16 b = a.first ? g : fma(momentum, get(velocity + i, n), g);
+    const f32x16 b = fma(momentum, get(velocity + i, n), g);
     put(velocity + i, b, n);
     master.put(i, fma(minus_lr, a.nesterov ? fma(momentum, b, g) : b, p), n);
   });
@@ -139,21 +139,29 @@ OUTSIZE_KERNEL void lerp_squares(const float* gradient, float scale, float weigh
   });
 }
 
-// u of AdafactorRow. max takes its second operand where either is NaN: NaN stays NaN.
-OUTSIZE_INLINE f32x16 adafactor_update(const AdafactorRow& row, int64_t i, int n) {
-  const f32x16 second = max(splat(row.floor), get(row.second + i, n) * row.factor);
-  return get(row.gradient + i, n) * row.gradient_scale / sqrt(second);
+// max takes its second operand where either is NaN: NaN stays NaN.
+OUTSIZE_INLINE f32x16 second_moment(const AdafactorRow& row, int64_t i, int n) {
+  return max(splat(row.floor), get(row.second + i, n) * row.factor);
 }
 
+OUTSIZE_INLINE f32x16 scaled_gradient(const AdafactorRow& row, int64_t i, int n) {
+  return get(row.gradient + i, n) * row.gradient_scale;
+}
+
+// u² = g · (g / second): a division alone is slower than memory here, a root on top would double
+// that.
 OUTSIZE_KERNEL double adafactor_squares(const AdafactorRow& row, int64_t begin, int64_t end) {
-  return sum_squares(begin, end, [&](int64_t i, int n) { return adafactor_update(row, i, n); });
+  return sum_groups(begin, end, [&](int64_t i, int n) {
+    const f32x16 g = scaled_gradient(row, i, n);
+    return widen(g * (g / second_moment(row, i, n)));
+  });
 }
 
 OUTSIZE_KERNEL void adafactor_apply(const AdafactorRow& row, int64_t begin, int64_t end) {
   const f32x16 minus_step = splat(-row.step_size);
   with_master(row.master, [&](auto master) {
     each_group(begin, end, [&](int64_t i, int n) {
-      const f32x16 u = adafactor_update(row, i, n);
+      const f32x16 u = scaled_gradient(row, i, n) / sqrt(second_moment(row, i, n));
       master.put(i, fma(minus_step, u, master.get(i, n) * row.keep), n);
     });
   });

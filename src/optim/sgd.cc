@@ -1,6 +1,6 @@
 // Stochastic gradient descent with momentum, as torch.optim.SGD (dampening 0). Weight decay is its
 // L2 term, part of the gradient and so of the momentum; it is not decoupled. At update t:
-//   g = gradient_scale · gradient + decay · w;  b ← g at t = 1, then momentum · b + g
+//   g = gradient_scale · gradient + decay · w;  b ← momentum · b + g from b = 0
 //   w ← w - lr · (b, or g + momentum · b with nesterov; g without momentum, which keeps no state)
 #include "core/error.h"
 #include "core/parallel.h"
@@ -41,7 +41,6 @@ class Sgd final : public UpdateRule {
         .gradient = args.gradient,
         .velocity = has_velocity() ? target.rule[0] : nullptr,
         .bf16_moments = options_.moment_dtype == DType::bf16,
-        .first = args.step == 1,
         .nesterov = options_.nesterov,
         .gradient_scale = static_cast<float>(args.gradient_scale),
         .weight_decay = static_cast<float>(spec.decay ? options_.weight_decay : 0),

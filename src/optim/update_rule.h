@@ -66,8 +66,9 @@ class UpdateRule {
   virtual const char* name() const = 0;
 
   // Buffers kept for this parameter; kMasterLow comes first if the weight is bf16. Every buffer
-  // starts as zero bytes: a zero kMasterLow makes the master equal the bf16 weight, and rules know
-  // their first update by step 1. Throws InvalidArgument for a dtype other than f32 and bf16.
+  // starts as zero bytes: a zero kMasterLow makes the master equal the bf16 weight, and a rule
+  // that needs other values sets them at step 1. Throws InvalidArgument for a dtype other than f32
+  // and bf16.
   std::vector<StateBuffer> state(const ParameterSpec& spec) const;
 
   // Scratch bytes of one update. Throws InvalidArgument when that overflows.

@@ -1,6 +1,6 @@
-"""Writes goldens.json: ten steps of torch's optimizers, transformers' schedules, torch's clipping.
+"""Writes goldens.json: ten steps of torch's optimizers, transformers' schedules, torch's clips.
 
-Run with torch and transformers installed: python make_goldens.py. Versions and seed are in the file.
+Run with torch and transformers installed: python make_goldens.py. Versions and seed: in the file.
 """
 
 import json
@@ -24,22 +24,25 @@ def optimizer_cases():
     falling = [0.02 * (1 - t / STEPS) for t in range(STEPS)]
     return [
         ("adamw", {"weight_decay": 0.1}, dict(weight_decay=0.1), falling),
-        ("adamw", {"beta1": 0.9, "beta2": 0.95, "eps": 1e-3}, dict(weight_decay=0.0, betas=(0.9, 0.95), eps=1e-3),
-         [2e-3] * STEPS),
+        ("adamw", {"beta1": 0.9, "beta2": 0.95, "eps": 1e-3},
+         dict(weight_decay=0.0, betas=(0.9, 0.95), eps=1e-3), [2e-3] * STEPS),
         ("sgd", {"weight_decay": 0.01}, dict(weight_decay=0.01), falling),
         ("sgd", {"momentum": 0.9}, dict(momentum=0.9), [0.05] * STEPS),
         ("sgd", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
          dict(momentum=0.9, nesterov=True, weight_decay=0.1), falling),
         ("adafactor", {}, dict(), falling),
-        ("adafactor", {"weight_decay": 0.1, "decay_rate": 0.5, "clip_threshold": 1.5, "eps1": 0.25, "eps2": 0.75},
+        ("adafactor",
+         {"weight_decay": 0.1, "decay_rate": 0.5, "clip_threshold": 1.5, "eps1": 0.25,
+          "eps2": 0.75},
          dict(weight_decay=0.1, beta2_decay=-0.5, d=1.5, eps=(0.25, 0.75)), [0.4] * STEPS),
     ]
 
 
 def run_optimizer(name, kwargs, rates, weights, gradients):
-    kind = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD, "adafactor": torch.optim.Adafactor}[name]
+    kinds = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD,
+             "adafactor": torch.optim.Adafactor}
     parameters = [torch.nn.Parameter(torch.from_numpy(w.copy())) for w in weights]
-    optimizer = kind(parameters, lr=1.0, foreach=False, **kwargs)
+    optimizer = kinds[name](parameters, lr=1.0, foreach=False, **kwargs)
     after = {}
     for step in range(STEPS):
         for group in optimizer.param_groups:
@@ -59,14 +62,17 @@ def schedule_cases():
         base = {"warmup_steps": warmup}
         cases += [
             (dict(base, name="constant"), total, o.get_constant_schedule_with_warmup, [warmup], {}),
-            (dict(base, name="linear"), total, o.get_linear_schedule_with_warmup, [warmup, total], {}),
-            (dict(base, name="cosine"), total, o.get_cosine_schedule_with_warmup, [warmup, total], {}),
+            (dict(base, name="linear"), total, o.get_linear_schedule_with_warmup,
+             [warmup, total], {}),
+            (dict(base, name="cosine"), total, o.get_cosine_schedule_with_warmup,
+             [warmup, total], {}),
         ]
     cases.append((dict(name="cosine", warmup_steps=2, min_lr_ratio=0.1), 11,
                   o.get_cosine_with_min_lr_schedule_with_warmup, [2, 11], dict(min_lr_rate=0.1)))
     for decay in ["linear", "cosine", "1-sqrt"]:
         for ratio in [0.0, 0.2]:
-            cases.append((dict(name="wsd", warmup_steps=3, min_lr_ratio=ratio, decay_fraction=0.25, decay=decay), 20,
+            cases.append((dict(name="wsd", warmup_steps=3, min_lr_ratio=ratio, decay_fraction=0.25,
+                               decay=decay), 20,
                           o.get_wsd_schedule, [3, 5],
                           dict(num_training_steps=20, decay_type=decay, min_lr_ratio=ratio)))
     return cases
@@ -101,8 +107,8 @@ def main():
     random = np.random.default_rng(SEED)
     weights = [(0.5 * random.standard_normal(s)).astype(np.float32) for s in SHAPES]
     # Sizes over four decades, as gradients of a real run have.
-    gradients = [[(10.0 ** random.uniform(-3, 1) * random.standard_normal(s)).astype(np.float32) for s in SHAPES]
-                 for _ in range(STEPS)]
+    gradients = [[(10.0 ** random.uniform(-3, 1) * random.standard_normal(s)).astype(np.float32)
+                  for s in SHAPES] for _ in range(STEPS)]
     goldens = {
         "made_by": {"torch": torch.__version__, "transformers": transformers.__version__,
                     "numpy": np.__version__, "seed": SEED},
@@ -116,7 +122,8 @@ def main():
                        "lr": run_schedule(make, positional, keywords, total, 2e-4)}
                       for options, total, make, positional, keywords in schedule_cases()],
         "clips": [run_clip(random, scale, max_norm)
-                  for scale, max_norm in [(1.0, 1.0), (10.0, 0.5), (0.01, 1.0), (0.0, 1.0), (1.0, 0.0)]],
+                  for scale, max_norm in
+                  [(1.0, 1.0), (10.0, 0.5), (0.01, 1.0), (0.0, 1.0), (1.0, 0.0)]],
     }
     path = pathlib.Path(__file__).with_name("goldens.json")
     path.write_text(json.dumps(goldens) + "\n")
