@@ -1,0 +1,135 @@
+#include "machine/gemm_rate.h"
+
+#include <chrono>
+#include <cstring>
+#include <dnnl.hpp>
+#include <vector>
+
+#include "core/error.h"
+#include "core/half.h"
+#include "core/parallel.h"
+
+namespace outsize {
+namespace {
+
+using dnnl::memory;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kMinRepeats = 3;
+constexpr int kMaxRepeats = 1000;
+// Large enough for full speed, small enough for twenty repeats in 0.3 s at 1 TFLOP/s.
+constexpr GemmShape kQuickShape{2048, 2048, 2048};
+
+struct GemmTypes {
+  memory::data_type x;
+  memory::data_type w;
+  memory::data_type y;
+};
+
+GemmTypes types_of(DType dtype) {
+  using Type = memory::data_type;
+  switch (dtype) {
+    case DType::f32:
+      return {Type::f32, Type::f32, Type::f32};
+    case DType::bf16:
+      return {Type::bf16, Type::bf16, Type::f32};
+    case DType::u8:
+      return {Type::u8, Type::s8, Type::s32};
+    default:
+      fail(ErrorKind::InvalidArgument, "[gemm] no rate for '{}'; expected f32, bf16 or u8",
+           name_of(dtype));
+  }
+}
+
+// Ordinary numbers: zeros and denormals can run at another speed.
+void fill(const memory& data) {
+  auto* bytes = static_cast<unsigned char*>(data.get_data_handle());
+  const std::size_t count = data.get_desc().get_size();
+  const auto type = static_cast<memory::data_type>(data.get_desc().data.data_type);
+  std::uint32_t state = 12345;
+  for (std::size_t i = 0; i < count;) {
+    state = state * 1664525u + 1013904223u;
+    const float value = static_cast<float>(state >> 8) * 0x1p-24f - 0.5f;
+    const std::uint16_t half = to_bf16(value).bits;
+    const auto byte = static_cast<std::uint8_t>(state >> 25);
+    const void* source = &byte;
+    std::size_t size = 1;
+    if (type == memory::data_type::f32) {
+      source = &value;
+      size = sizeof(value);
+    } else if (type == memory::data_type::bf16) {
+      source = &half;
+      size = sizeof(half);
+    }
+    size = std::min(size, count - i);
+    std::memcpy(bytes + i, source, size);
+    i += size;
+  }
+}
+
+Rate repeat(const dnnl::matmul& gemm, dnnl::stream& stream,
+            const std::unordered_map<int, memory>& arguments, const GemmShape& shape,
+            double seconds) {
+  const auto run = [&] {
+    const auto begin = Clock::now();
+    gemm.execute(stream, arguments);
+    stream.wait();
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  };
+  run();
+  const double flops = 2.0 * static_cast<double>(shape.m) * static_cast<double>(shape.k) *
+                       static_cast<double>(shape.n);
+  std::vector<double> samples;
+  double elapsed = 0;
+  while (static_cast<int>(samples.size()) < kMinRepeats ||
+         (elapsed < seconds && static_cast<int>(samples.size()) < kMaxRepeats)) {
+    const double took = run();
+    elapsed += took;
+    samples.push_back(flops / took / 1e9);
+  }
+  return summarise(samples);
+}
+
+}  // namespace
+
+std::optional<Rate> measure_gemm(DType dtype, const GemmShape& shape, double seconds) {
+  if (shape.m < 1 || shape.k < 1 || shape.n < 1)
+    fail(ErrorKind::InvalidArgument, "[gemm] empty shape; got {}×{}×{}; expected sides from 1",
+         shape.m, shape.k, shape.n);
+  const GemmTypes types = types_of(dtype);
+  thread_count();  // hands the number of threads to the team that oneDNN shares
+  try {
+    dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+    dnnl::stream stream(engine);
+    const auto any = memory::format_tag::any;
+    const memory::desc x({shape.m, shape.k}, types.x, any);
+    const memory::desc w({shape.k, shape.n}, types.w, any);
+    const memory::desc y({shape.m, shape.n}, types.y, memory::format_tag::ab);
+    const dnnl::matmul::primitive_desc chosen(dnnl::matmul::desc(x, w, y), engine);
+    const memory x_data(chosen.src_desc(), engine);
+    const memory w_data(chosen.weights_desc(), engine);
+    const memory y_data(chosen.dst_desc(), engine);
+    fill(x_data);
+    fill(w_data);
+    const std::unordered_map<int, memory> arguments{
+        {DNNL_ARG_SRC, x_data}, {DNNL_ARG_WEIGHTS, w_data}, {DNNL_ARG_DST, y_data}};
+    return repeat(dnnl::matmul(chosen), stream, arguments, shape, seconds);
+  } catch (const dnnl::error& error) {
+    if (error.status == dnnl_unimplemented) return std::nullopt;
+    if (error.status == dnnl_out_of_memory)
+      fail(ErrorKind::OutOfMemory, "[gemm] no room for {}×{}×{}", shape.m, shape.k, shape.n);
+    fail(ErrorKind::Internal, "[gemm] oneDNN failed; got: {}", error.what());
+  }
+}
+
+double measure_gemm_gflops(DType dtype, double seconds) {
+  const auto rate = measure_gemm(dtype, kQuickShape, seconds);
+  return rate ? rate->median : 0;
+}
+
+std::string onednn_version() {
+  const dnnl_version_t* version = dnnl_version();
+  return fmt::format("{}.{}.{}", version->major, version->minor, version->patch);
+}
+
+}  // namespace outsize

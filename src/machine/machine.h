@@ -1,0 +1,89 @@
+// What a computer can do: measured rates and capacities of its resources. `outsize profile` writes
+// it to machine.json (docs/MACHINE.md); a machine nobody here owns can be written by hand.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/dtype.h"
+
+namespace outsize {
+
+// A measured rate and how far its repeats spread. 0 < p10 <= median <= p90.
+struct Rate {
+  double median = 0;
+  double p10 = 0;  // a tenth of the repeats was slower
+  double p90 = 0;  // a tenth was faster
+};
+
+// Median and percentiles of positive samples, nearest rank; at least one sample.
+Rate summarise(std::span<const double> samples);
+
+// y[m,n] = x[m,k] · w[k,n], the unit of every compute rate.
+struct GemmShape {
+  std::int64_t m = 0;
+  std::int64_t k = 0;
+  std::int64_t n = 0;
+};
+
+struct GemmRate {
+  DType dtype = DType::f32;  // f32, bf16, or u8 for int8 (u8 · i8 → i32)
+  GemmShape shape;
+  Rate gflops;  // 2·m·k·n operations
+};
+
+struct CpuMachine {
+  std::string model;
+  int cores = 0;    // this process may use
+  std::string isa;  // baseline, avx2 or avx512
+  // The best shape's rate of a dtype; absent: the processor or the library cannot.
+  std::optional<Rate> gemm_f32_gflops;
+  std::optional<Rate> gemm_bf16_gflops;
+  std::optional<Rate> gemm_int8_gflops;
+  std::vector<GemmRate> gemm_shapes;  // every shape measured
+};
+
+// Rates count the bytes a program names, both directions: copy 2 per byte copied, triad
+// (a = b + s·c) 3 per element byte. Giga = 1e9.
+struct RamMachine {
+  std::int64_t total_bytes = 0;
+  std::int64_t available_bytes = 0;         // when measured
+  std::optional<std::int64_t> limit_bytes;  // of the control group, where there is one
+  std::optional<Rate> read_gb_per_second;
+  std::optional<Rate> copy_gb_per_second;
+  std::optional<Rate> triad_gb_per_second;
+};
+
+struct DiskMachine {
+  std::string path;         // folder that was measured
+  std::string file_system;  // ext4, xfs, tmpfs, nfs, …
+  std::string kind;         // local, memory or network
+  bool direct = false;      // past the page cache; otherwise the rates flatter the disk
+  std::int64_t free_bytes = 0;
+  Rate read_gb_per_second;  // sequential, 1 MiB blocks
+  Rate write_gb_per_second;
+};
+
+struct MachineVersions {
+  std::string outsize;
+  std::string onednn;
+  std::string compiler;
+  std::string kernel;
+};
+
+struct Machine {
+  std::string name;
+  std::string measured_at;  // UTC, ISO 8601; empty in files written by hand
+  CpuMachine cpu;
+  RamMachine ram;
+  std::optional<DiskMachine> disk;
+  MachineVersions versions;
+
+  // The smaller of RAM and control group limit.
+  std::int64_t usable_ram_bytes() const;
+};
+
+}  // namespace outsize

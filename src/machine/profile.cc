@@ -1,0 +1,120 @@
+#include "machine/profile.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <array>
+#include <ctime>
+
+#include "config/value.h"
+#include "core/isa.h"
+#include "core/parallel.h"
+#include "machine/gemm_rate.h"
+#include "machine/host.h"
+#include "machine/ram_rate.h"
+
+namespace outsize {
+namespace {
+
+// Tokens × width × width of small and middle models, and a large square near the peak.
+constexpr std::array<GemmShape, 4> kShapes{
+    {{2048, 768, 3072}, {512, 2048, 2048}, {2048, 2048, 2048}, {2048, 4096, 4096}}};
+
+void say(const ProfileOptions& options, std::string_view text) {
+  if (options.report) options.report(text);
+}
+
+std::optional<Rate>& slot_of(CpuMachine& cpu, DType dtype) {
+  if (dtype == DType::bf16) return cpu.gemm_bf16_gflops;
+  return dtype == DType::u8 ? cpu.gemm_int8_gflops : cpu.gemm_f32_gflops;
+}
+
+CpuMachine profile_cpu(const ProfileOptions& options) {
+  CpuMachine cpu;
+  cpu.model = cpu_model();
+  cpu.cores = thread_count();
+  cpu.isa = name_of(active_isa());
+  std::vector<GemmShape> shapes = options.gemm_shapes;
+  if (shapes.empty()) shapes.assign(kShapes.begin(), kShapes.end());
+  for (const DType dtype : {DType::f32, DType::bf16, DType::u8}) {
+    say(options, fmt::format("matrix products, {}", dtype == DType::u8 ? "int8" : name_of(dtype)));
+    std::optional<Rate>& best = slot_of(cpu, dtype);
+    for (const GemmShape& shape : shapes) {
+      const auto rate = measure_gemm(dtype, shape, options.gemm_seconds);
+      if (!rate) continue;
+      cpu.gemm_shapes.push_back({dtype, shape, *rate});
+      if (!best || rate->median > best->median) best = rate;
+    }
+  }
+  return cpu;
+}
+
+RamMachine profile_ram(const ProfileOptions& options) {
+  say(options, "memory");
+  RamMachine ram;
+  ram.total_bytes = meminfo_bytes("MemTotal");
+  ram.available_bytes = meminfo_bytes("MemAvailable");
+  ram.limit_bytes = control_group_limit();
+  const std::int64_t room =
+      ram.limit_bytes ? std::min(*ram.limit_bytes, ram.available_bytes) : ram.available_bytes;
+  const std::int64_t array_bytes =
+      options.ram_array_bytes > 0 ? options.ram_array_bytes : ram_array_bytes(room);
+  const RamRates rates = measure_ram(array_bytes, options.ram_seconds);
+  ram.read_gb_per_second = rates.read_gb_per_second;
+  ram.copy_gb_per_second = rates.copy_gb_per_second;
+  ram.triad_gb_per_second = rates.triad_gb_per_second;
+  return ram;
+}
+
+std::string show(const Rate& rate, int digits) {
+  return fmt::format("{:.{}f} ({:.{}f} to {:.{}f})", rate.median, digits, rate.p10, digits,
+                     rate.p90, digits);
+}
+
+std::string show_line(std::string_view label, const std::optional<Rate>& rate,
+                      std::string_view unit, int digits) {
+  if (!rate) return fmt::format("  {:<14} not available\n", label);
+  return fmt::format("  {:<14} {} {}\n", label, show(*rate, digits), unit);
+}
+
+}  // namespace
+
+Machine profile_machine(const ProfileOptions& options) {
+  Machine machine;
+  machine.measured_at = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+  machine.cpu = profile_cpu(options);
+  machine.ram = profile_ram(options);
+  if (options.disk) {
+    say(options, fmt::format("disk at {}", *options.disk));
+    machine.disk = measure_disk(*options.disk, options.disk_probe);
+  }
+  machine.name = fmt::format("{}, {} cores", machine.cpu.model, machine.cpu.cores);
+  machine.versions = {OUTSIZE_VERSION, onednn_version(), "GCC " __VERSION__, kernel_version()};
+  return machine;
+}
+
+std::string describe(const Machine& machine) {
+  const CpuMachine& cpu = machine.cpu;
+  std::string text = fmt::format("{}\nmedian (10 % to 90 % of the repeats)\n", machine.name);
+  text += fmt::format("matrix products, {} threads, {}\n", cpu.cores, cpu.isa);
+  text += show_line("f32", cpu.gemm_f32_gflops, "GFLOP/s", 0);
+  text += show_line("bf16", cpu.gemm_bf16_gflops, "GFLOP/s", 0);
+  text += show_line("int8", cpu.gemm_int8_gflops, "GOP/s", 0);
+  text += fmt::format("memory, {} of {} usable\n", show_size(machine.usable_ram_bytes()),
+                      show_size(machine.ram.total_bytes));
+  text += show_line("read", machine.ram.read_gb_per_second, "GB/s", 1);
+  text += show_line("copy", machine.ram.copy_gb_per_second, "GB/s", 1);
+  text += show_line("triad", machine.ram.triad_gb_per_second, "GB/s", 1);
+  if (!machine.disk) return text;
+  const DiskMachine& disk = *machine.disk;
+  text += fmt::format("disk at {}, {}, {} free\n", disk.path, disk.file_system,
+                      show_size(disk.free_bytes));
+  text += show_line("read", disk.read_gb_per_second, "GB/s", 2);
+  text += show_line("write", disk.write_gb_per_second, "GB/s", 2);
+  if (disk.kind == "memory") text += "  this folder is memory, not a disk\n";
+  if (disk.kind == "network") text += "  this folder is on another computer\n";
+  if (!disk.direct) text += "  through the page cache: the disk itself may be slower\n";
+  return text;
+}
+
+}  // namespace outsize
