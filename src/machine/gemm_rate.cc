@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/half.h"
 #include "core/parallel.h"
+#include "machine/host.h"
 
 namespace outsize {
 namespace {
@@ -67,6 +68,20 @@ void fill(const memory& data) {
   }
 }
 
+// Asked beforehand: where memory is overcommitted, the system ends the process instead of saying
+// no.
+void check_room(const GemmShape& shape) {
+  constexpr double kMaxElementBytes = 4;
+  const double m = static_cast<double>(shape.m);
+  const double k = static_cast<double>(shape.k);
+  const double n = static_cast<double>(shape.n);
+  const double bytes = kMaxElementBytes * (m * k + k * n + m * n);
+  const std::int64_t available = meminfo_bytes("MemAvailable");
+  if (available > 0 && bytes > static_cast<double>(available))
+    fail(ErrorKind::OutOfMemory, "[gemm] no room for {}×{}×{}; got {} bytes free; expected {:.0f}",
+         shape.m, shape.k, shape.n, available, bytes);
+}
+
 Rate repeat(const dnnl::matmul& gemm, dnnl::stream& stream,
             const std::unordered_map<int, memory>& arguments, const GemmShape& shape,
             double seconds) {
@@ -97,6 +112,7 @@ std::optional<Rate> measure_gemm(DType dtype, const GemmShape& shape, double sec
     fail(ErrorKind::InvalidArgument, "[gemm] empty shape; got {}×{}×{}; expected sides from 1",
          shape.m, shape.k, shape.n);
   const GemmTypes types = types_of(dtype);
+  check_room(shape);
   thread_count();  // hands the number of threads to the team that oneDNN shares
   try {
     dnnl::engine engine(dnnl::engine::kind::cpu, 0);
