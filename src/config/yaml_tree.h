@@ -40,7 +40,8 @@ struct YamlEntry {
 // within the bounds above.
 YamlNode parse_yaml(std::string_view text, const std::string& name);
 
-// What a node is, for "got …" in messages: "the number-like text 'abc'", "a list of 3", "nothing".
+// What a node is, for "got …" in messages: "'abc'", "the quoted text '1'", "a list of 3",
+// "nothing".
 std::string describe(const YamlNode& node);
 
 }  // namespace outsize
