@@ -35,7 +35,7 @@ void clear_batch(std::int64_t rows, std::int64_t sequence_length, Batch& batch) 
 }
 
 // Places one sample from flat position `start` on.
-void place_sample(const Sample& sample, std::size_t start, Batch& batch) {
+void place_sample(const DataSample& sample, std::size_t start, Batch& batch) {
   const std::size_t positions = static_cast<std::size_t>(sample.positions());
   const std::size_t first_trained = static_cast<std::size_t>(sample.first_trained);
   for (std::size_t i = 0; i < positions; ++i) {
@@ -50,7 +50,7 @@ void place_sample(const Sample& sample, std::size_t start, Batch& batch) {
 }
 
 void fill_row(const Dataset& dataset, std::span<const IndexEntry> entries, std::size_t start,
-              Dataset::Scratch& scratch, Sample& sample, Batch& batch) {
+              Dataset::Scratch& scratch, DataSample& sample, Batch& batch) {
   for (const IndexEntry& entry : entries) {
     dataset.load(entry, scratch, sample);
     place_sample(sample, start, batch);

@@ -59,7 +59,7 @@ class BatchSource {
   std::uint64_t epoch_ = 0;
   std::size_t row_ = 0;
   Dataset::Scratch scratch_;
-  Sample sample_;
+  DataSample sample_;
 };
 
 class ValidationSource {
@@ -79,7 +79,7 @@ class ValidationSource {
   std::uint64_t window_ = 0;  // first sample of the window loaded; the sample count at the end
   std::size_t row_ = 0;
   Dataset::Scratch scratch_;
-  Sample sample_;
+  DataSample sample_;
 };
 
 }  // namespace outsize

@@ -100,7 +100,7 @@ class Checker {
     result.is_blank = line.text.find_first_not_of(" \t\r") == std::string_view::npos;
     if (result.is_blank) return result;
     Row row;
-    thread_local Sample sample;  // keeps its memory from row to row
+    thread_local DataSample sample;  // keeps its memory from row to row
     if (!parse_row(line.text, row, result.problem) ||
         !render_row(row, tokenizer_, options_.parse_special, sample, result.problem))
       return result;

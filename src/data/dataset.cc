@@ -161,7 +161,7 @@ void Dataset::fail_changed(const IndexEntry& entry) const {
        options_.files[entry.file()].string(), entry.offset());
 }
 
-void Dataset::load(const IndexEntry& entry, Scratch& scratch, Sample& sample) const {
+void Dataset::load(const IndexEntry& entry, Scratch& scratch, DataSample& sample) const {
   ensure(entry.file() < files_.size(), "[data] sample of file {} of {}", entry.file(),
          files_.size());
   sample.ids.clear();
@@ -173,7 +173,7 @@ void Dataset::load(const IndexEntry& entry, Scratch& scratch, Sample& sample) co
   if (sample.positions() != entry.positions) fail_changed(entry);
 }
 
-void Dataset::load_row(const IndexEntry& entry, Scratch& scratch, Sample& sample) const {
+void Dataset::load_row(const IndexEntry& entry, Scratch& scratch, DataSample& sample) const {
   const std::size_t guess = std::size_t{entry.positions} * kBytesPerToken + 256;
   read_line_at(files_[entry.file()], entry.offset(), guess, scratch.line);
   RowProblem problem;
@@ -193,7 +193,7 @@ void Dataset::load_row(const IndexEntry& entry, Scratch& scratch, Sample& sample
   sample.first_trained = std::max<std::int64_t>(1, sample.first_trained - std::int64_t(skip));
 }
 
-void Dataset::load_text(const IndexEntry& entry, Scratch& scratch, Sample& sample) const {
+void Dataset::load_text(const IndexEntry& entry, Scratch& scratch, DataSample& sample) const {
   if (!scratch.pieces || scratch.pieces_file != entry.file()) {
     scratch.pieces =
         std::make_unique<PieceReader>(files_[entry.file()], end_line_, kPieceReadBytes);

@@ -46,7 +46,7 @@ class Dataset {
   };
   // Tokenises one sample: entry.positions + 1 ids. Thread-safe. Throws Corruption when the file no
   // longer holds what was checked.
-  void load(const IndexEntry& entry, Scratch& scratch, Sample& sample) const;
+  void load(const IndexEntry& entry, Scratch& scratch, DataSample& sample) const;
 
   // "train.jsonl:17" (a text file: the line its piece begins in). Reads the file up to there.
   std::string place_of(const IndexEntry& entry) const;
@@ -54,8 +54,8 @@ class Dataset {
  private:
   Dataset(const DataOptions& options, const Tokenizer& tokenizer, std::vector<File> files,
           DataIndex index, bool was_indexed);
-  void load_row(const IndexEntry& entry, Scratch& scratch, Sample& sample) const;
-  void load_text(const IndexEntry& entry, Scratch& scratch, Sample& sample) const;
+  void load_row(const IndexEntry& entry, Scratch& scratch, DataSample& sample) const;
+  void load_text(const IndexEntry& entry, Scratch& scratch, DataSample& sample) const;
   [[noreturn]] void fail_changed(const IndexEntry& entry) const;
 
   DataOptions options_;

@@ -75,7 +75,7 @@ void append_run(std::span<const TokenId> ids, const Tokenizer& tokenizer, const 
   append_visible(bytes, out);
 }
 
-void append_sample(const Sample& sample, const Tokenizer& tokenizer, const PreviewStyle& style,
+void append_sample(const DataSample& sample, const Tokenizer& tokenizer, const PreviewStyle& style,
                    std::string& out) {
   const std::span<const TokenId> ids = sample.ids;
   const std::size_t first = static_cast<std::size_t>(sample.first_trained);
@@ -119,7 +119,7 @@ std::string preview(const Dataset& dataset, std::int64_t count, const PreviewSty
   std::string text = style.ansi ? "masked text is dim, trained text bold\n\n"
                                 : "⟦masked: not trained⟧ the rest is trained\n\n";
   Dataset::Scratch scratch;
-  Sample sample;
+  DataSample sample;
   for (std::uint64_t i = 0; i < shown; ++i) {
     const IndexEntry entry = dataset.entry(dataset.options().shuffle ? order(i) : i);
     dataset.load(entry, scratch, sample);

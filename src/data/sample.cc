@@ -23,7 +23,7 @@ void end_document(const Tokenizer& tokenizer, std::vector<TokenId>& ids) {
 
 }  // namespace
 
-bool render_row(const Row& row, const Tokenizer& tokenizer, bool parse_special, Sample& sample,
+bool render_row(const Row& row, const Tokenizer& tokenizer, bool parse_special, DataSample& sample,
                 RowProblem& problem) {
   sample.ids.clear();
   sample.first_trained = 1;

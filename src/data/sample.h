@@ -18,7 +18,7 @@
 
 namespace outsize {
 
-struct Sample {
+struct DataSample {
   std::vector<TokenId> ids;
   // ids[i] is trained for i >= first_trained; at least 1, because nothing comes before ids[0].
   std::int64_t first_trained = 1;
@@ -28,7 +28,7 @@ struct Sample {
 
 // Fills `sample` from a checked row. Returns false and fills `problem` when a completion cannot be
 // ended because the vocabulary has no end token, or nothing is left to train.
-bool render_row(const Row& row, const Tokenizer& tokenizer, bool parse_special, Sample& sample,
+bool render_row(const Row& row, const Tokenizer& tokenizer, bool parse_special, DataSample& sample,
                 RowProblem& problem);
 
 // Fills `ids` with the tokens of a piece of a text document; a piece that begins or ends the

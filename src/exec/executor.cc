@@ -140,13 +140,25 @@ std::string Executor::describe(const Task& task) const {
   return name_of(task.kind);
 }
 
-void Executor::run_launches(const Task& task, const BoundTask& bound) const {
-  for (const Launch& launch : bound.launches) {
+void Executor::run_launches(const Task& task, BoundTask& bound) {
+  using Clock = std::chrono::steady_clock;
+  auto start = Clock::now();
+  for (Launch& launch : bound.launches) {
     const Status status = launch.kernel->launch({launch.inputs, launch.outputs, launch.workspace});
     if (!status.ok())
       fail(ErrorKind::Internal, "[executor] {}: op '{}' failed: {}", describe(task),
            launch.op->name, status.message());
+    const auto end = Clock::now();
+    launch.seconds = std::chrono::duration<double>(end - start).count();
+    start = end;
   }
+}
+
+std::map<std::string, double> Executor::op_seconds() const {
+  std::map<std::string, double> seconds;
+  for (const BoundTask& bound : bound_)
+    for (const Launch& launch : bound.launches) seconds[launch.op->name] += launch.seconds;
+  return seconds;
 }
 
 void Executor::run_norm(const Task& task) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -58,6 +59,9 @@ class Executor {
   // Global norm of the last run's gradients, before clipping.
   double gradient_norm() const;
   const std::vector<TaskTime>& times() const { return times_; }
+  const Program& program() const { return program_; }
+  // Seconds of the last run by op name.
+  std::map<std::string, double> op_seconds() const;
 
   // Called after each task that ends in `run`; for gradients that a test wants to copy out.
   std::function<void(const Task&)> after_task;
@@ -69,6 +73,7 @@ class Executor {
     std::vector<const void*> inputs;
     std::vector<void*> outputs;
     void* workspace;
+    double seconds = 0;  // of the last run
   };
   struct BoundTask {
     std::vector<Launch> launches;  // forward and backward
@@ -81,7 +86,7 @@ class Executor {
   void bind_graph(const CompiledGraph& graph, std::vector<void*> addresses, int scratch,
                   BoundTask& bound);
   std::string describe(const Task& task) const;
-  void run_launches(const Task& task, const BoundTask& bound) const;
+  void run_launches(const Task& task, BoundTask& bound);
   void run_norm(const Task& task);
   void run_update(const Task& task, const BoundTask& bound, const StepArgs& args,
                   double scale) const;

@@ -111,12 +111,12 @@ void ModelSource::carry_to(const std::string& folder) const {
 }
 
 void ModelSource::write_hf_tokenizer(const std::string& folder) const {
-  if (has_tokenizer()) export_hf_tokenizer(tokenizer_path(model_path_), folder);
+  if (has_tokenizer()) export_tokenizer_to_hf(tokenizer_path(model_path_), folder);
 }
 
 GgufMetadata ModelSource::gguf_tokenizer() const {
   if (!has_tokenizer()) return {};
-  return gguf_tokenizer_metadata(tokenizer_path(model_path_), model_->info().vocabulary);
+  return tokenizer_gguf_metadata(tokenizer_path(model_path_), model_->info().vocabulary);
 }
 
 }  // namespace outsize

@@ -148,7 +148,7 @@ TEST(Batch, RowsOfALargeTextJoinToTheText) {
         Dataset::open(options_for({files.write("a.txt", text)}, length), tokenizer());
     std::vector<TokenId> joined;
     Dataset::Scratch scratch;
-    Sample sample;
+    DataSample sample;
     for (std::uint64_t i = dataset->samples(); i-- > 0;) {
       dataset->load(dataset->entry(i), scratch, sample);
       if (!joined.empty()) sample.ids.pop_back();  // the next row begins with it

@@ -166,20 +166,28 @@ TEST(Check, AnyMutationEndsInATypedErrorOrAWorkingDataSet) {
           break;
       }
     }
+    // A new file each time: file systems flush one that is truncated and written again.
+    std::filesystem::remove(files.path("m.txt"));
+    std::filesystem::remove(files.path("m.jsonl"));
     const auto path = files.write(seed % 4 == 0 ? "m.txt" : "m.jsonl", text);
     try {
       DataOptions options = options_for({path}, 4 + static_cast<std::int64_t>(seed % 60));
       options.long_samples = static_cast<DataOptions::LongSamples>(seed / 4 % 4);
+      if (!check_dataset(options, tokenizer).is_clean()) {
+        ++refused;
+        continue;
+      }
+      ++read;
+      if (seed / 16 % 4 != 0) continue;  // writing an index waits for the disk
       const auto dataset = Dataset::open(options, tokenizer);
       Dataset::Scratch scratch;
-      Sample sample;
+      DataSample sample;
       for (std::uint64_t i = 0; i < dataset->samples(); ++i)
         dataset->load(dataset->entry(i), scratch, sample);
-      ++read;
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::InvalidArgument)
           << "seed " << seed << ": " << error.what();
-      ++refused;
+      EXPECT_THAT(error.what(), HasSubstr("no sample"));
     }
   }
   EXPECT_GT(refused, 2000);
@@ -198,6 +206,9 @@ std::int64_t peak_rss_bytes() {
 }
 
 TEST(Check, MemoryDoesNotGrowWithTheData) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers keep freed memory";
+#endif
   const TemporaryFiles files;
   const ByteTokenizer tokenizer(true, true);
   const std::string row = "{\"text\": \"" + std::string(230, 'x') + "\"}\n";
@@ -269,7 +280,7 @@ TEST(Dataset, SaysWhenAFileChangedUnderTheRun) {
   const auto dataset = Dataset::open(options_for({path}, 16), tokenizer);
   files.write("a.jsonl", std::string(kGood) + "{\"text\": \"goo\"} \n");
   Dataset::Scratch scratch;
-  Sample sample;
+  DataSample sample;
   dataset->load(dataset->entry(0), scratch, sample);
   EXPECT_THAT(
       message_of([&] { dataset->load(dataset->entry(1), scratch, sample); }, ErrorKind::Corruption),

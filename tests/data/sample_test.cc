@@ -23,10 +23,10 @@ RowProblem problem_of(std::string_view line) {
   return problem;
 }
 
-Sample sample_of(std::string_view line, const Tokenizer& tokenizer, bool parse_special = true) {
+DataSample sample_of(std::string_view line, const Tokenizer& tokenizer, bool parse_special = true) {
   Row row;
   RowProblem problem;
-  Sample sample;
+  DataSample sample;
   EXPECT_TRUE(parse_row(line, row, problem)) << problem.what;
   EXPECT_TRUE(render_row(row, tokenizer, parse_special, sample, problem)) << problem.what;
   return sample;
@@ -98,23 +98,23 @@ TEST(Utf8, FindsTheFirstBadByte) {
   EXPECT_EQ(first_invalid_utf8(std::string(64, 'a') + "\x80"), 64u);
 }
 
-TEST(Sample, TrainsTheCompletionAndItsEnd) {
-  const Sample sample =
+TEST(DataSample, TrainsTheCompletionAndItsEnd) {
+  const DataSample sample =
       sample_of(R"({"prompt": "ab", "completion": "cd"})", {ByteTokenizer(true, true)});
   EXPECT_THAT(sample.ids, ElementsAre(kBos, 'a', 'b', 'c', 'd', kEos));
   EXPECT_EQ(sample.first_trained, 3);
 }
 
-TEST(Sample, TrainsAllOfATextButTheFirstToken) {
-  const Sample with = sample_of(R"({"text": "ab"})", ByteTokenizer(true, true));
+TEST(DataSample, TrainsAllOfATextButTheFirstToken) {
+  const DataSample with = sample_of(R"({"text": "ab"})", ByteTokenizer(true, true));
   EXPECT_THAT(with.ids, ElementsAre(kBos, 'a', 'b', kEos));
   EXPECT_EQ(with.first_trained, 1);
-  const Sample without = sample_of(R"({"text": "ab"})", ByteTokenizer(false, false));
+  const DataSample without = sample_of(R"({"text": "ab"})", ByteTokenizer(false, false));
   EXPECT_THAT(without.ids, ElementsAre('a', 'b'));
   EXPECT_EQ(without.first_trained, 1);
 }
 
-TEST(Sample, HasEachSpecialTokenOnce) {
+TEST(DataSample, HasEachSpecialTokenOnce) {
   const ByteTokenizer tokenizer(true, true);
   EXPECT_THAT(sample_of(R"({"text": "<bos>ab<eos>"})", tokenizer).ids,
               ElementsAre(kBos, 'a', 'b', kEos));
@@ -123,17 +123,17 @@ TEST(Sample, HasEachSpecialTokenOnce) {
   EXPECT_EQ(sample_of(R"({"text": "<bos>"})", tokenizer, false).ids.size(), 7u);
 }
 
-TEST(Sample, AnEmptyPromptLeavesTheFirstTokenUntrained) {
-  const Sample sample =
+TEST(DataSample, AnEmptyPromptLeavesTheFirstTokenUntrained) {
+  const DataSample sample =
       sample_of(R"({"prompt": "", "completion": "ab"})", ByteTokenizer(false, true));
   EXPECT_THAT(sample.ids, ElementsAre('a', 'b', kEos));
   EXPECT_EQ(sample.first_trained, 1);
 }
 
-TEST(Sample, RefusesWhatCannotBeTrained) {
+TEST(DataSample, RefusesWhatCannotBeTrained) {
   Row row;
   RowProblem problem;
-  Sample sample;
+  DataSample sample;
   ASSERT_TRUE(parse_row(R"({"prompt": "a", "completion": "b"})", row, problem));
   EXPECT_FALSE(render_row(row, ByteTokenizer(false, false), true, sample, problem));
   EXPECT_THAT(problem.what, HasSubstr("no end token"));
@@ -142,7 +142,7 @@ TEST(Sample, RefusesWhatCannotBeTrained) {
   EXPECT_THAT(problem.what, HasSubstr("no token to train"));
 }
 
-TEST(Sample, PiecesBringTheEndsOfTheirDocument) {
+TEST(DataSample, PiecesBringTheEndsOfTheirDocument) {
   const ByteTokenizer tokenizer(true, true);
   std::vector<TokenId> ids;
   render_piece("ab", true, false, tokenizer, true, ids);

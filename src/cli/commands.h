@@ -1,0 +1,26 @@
+// The subcommands of `outsize`. Each adds itself to the application and runs from its callback;
+// what a command computes lives in the parts below, never here.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace outsize {
+
+void add_train_command(CLI::App& app);
+void add_plan_command(CLI::App& app);
+void add_eval_command(CLI::App& app);
+void add_logits_command(CLI::App& app);
+void add_generate_command(CLI::App& app);
+void add_tokenize_command(CLI::App& app);
+void add_export_command(CLI::App& app);
+void add_data_command(CLI::App& app);
+void add_profile_command(CLI::App& app);
+void add_doctor_command(CLI::App& app);
+void add_bench_command(CLI::App& app);
+void add_debug_command(CLI::App& app);
+void add_demo_command(CLI::App& app);
+
+// Exit status of the process where a command ended well but not with 0 (interrupted by a signal).
+void set_exit_status(int status);
+
+}  // namespace outsize

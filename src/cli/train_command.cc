@@ -1,0 +1,49 @@
+// `outsize train`, `outsize plan`.
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "config/load.h"
+#include "config/reference.h"
+#include "train/run.h"
+
+namespace outsize {
+namespace {
+
+struct RunOptions {
+  std::string config;
+  std::vector<std::string> overrides;
+  bool json = false;
+};
+
+std::shared_ptr<RunOptions> add_run_options(CLI::App& command) {
+  auto options = std::make_shared<RunOptions>();
+  command.add_option("config", options->config, "YAML file; options below")->required();
+  command.add_option("--set", options->overrides, "key=value, over the file; may be repeated");
+  command.footer("Options of the configuration file:\n" + config_help());
+  return options;
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("train", "Train or fine-tune; the same command resumes");
+  auto options = add_run_options(*command);
+  command->callback([options] {
+    const RunOutcome outcome = run_training(load_config(options->config, options->overrides));
+    if (!outcome.interrupted) return;
+    fmt::print(stderr, "interrupted and saved after step {}; the same command resumes\n",
+               outcome.steps);
+    set_exit_status(128 + outcome.signal);
+  });
+}
+
+void add_plan_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("plan", "Show what a run will take, before it starts");
+  auto options = add_run_options(*command);
+  command->add_flag("--json", options->json, "One JSON object");
+  command->callback([options] {
+    fmt::print("{}", show_plan(load_config(options->config, options->overrides), options->json));
+  });
+}
+
+}  // namespace outsize

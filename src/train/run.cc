@@ -1,0 +1,264 @@
+#include "train/run.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "core/error.h"
+#include "core/isa.h"
+#include "core/parallel.h"
+#include "data/batch_source.h"
+#include "data/dataset.h"
+#include "data/packer.h"
+#include "formats/tensorboard.h"
+#include "machine/gemm_rate.h"
+#include "report/metrics.h"
+#include "report/process_memory.h"
+#include "report/progress.h"
+#include "report/run_folder.h"
+#include "train/model_source.h"
+#include "train/run_setup.h"
+#include "train/show_plan.h"
+
+namespace outsize {
+namespace {
+
+volatile std::sig_atomic_t received_signal = 0;
+
+// Remembers SIGINT and SIGTERM while it lives; a second one ends the process at once.
+class SignalWatch {
+ public:
+  SignalWatch() {
+    received_signal = 0;
+    struct sigaction action = {};
+    action.sa_handler = [](int signal) { received_signal = signal; };
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    sigaction(SIGINT, &action, &old_interrupt_);
+    sigaction(SIGTERM, &action, &old_terminate_);
+  }
+  ~SignalWatch() {
+    sigaction(SIGINT, &old_interrupt_, nullptr);
+    sigaction(SIGTERM, &old_terminate_, nullptr);
+  }
+  SignalWatch(const SignalWatch&) = delete;
+  SignalWatch& operator=(const SignalWatch&) = delete;
+
+ private:
+  struct sigaction old_interrupt_, old_terminate_;
+};
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double unix_time() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+std::int64_t total_steps(const RunConfig& config, const Dataset& dataset) {
+  if (config.train.steps) return *config.train.steps;
+  const double rows = static_cast<double>(count_rows(dataset, config.data.shuffle, 0));
+  const double steps = *config.train.epochs * rows / static_cast<double>(config.train.global_batch);
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(steps)));
+}
+
+PlanContext plan_context(const RunConfig& config, std::int64_t steps) {
+  const TrainingShape shape = training_shape(config);
+  return {shape.rows,  shape.accumulation,          shape.sequence_length,
+          shape.dtype, config.train.optimizer.name, arena_budget(config),
+          steps};
+}
+
+class Run {
+ public:
+  explicit Run(const RunConfig& config)
+      : config_(config),
+        folder_(config.run),
+        source_(config.model),
+        schedule_(schedule_options(config.train.schedule)) {}
+
+  RunOutcome run() {
+    folder_.adopt(config_);
+    open_data();
+    prepare_engine();
+    restore_or_start();
+    MetricsFile metrics(folder_.metrics_path(), step_);
+    metrics_ = &metrics;
+    TensorboardWriter events(folder_.tensorboard_path());
+    events_ = &events;
+    gemm_gflops_ = measure_gemm_gflops(config_.train.dtype, 0.3);
+    const SignalWatch watch;
+    if (step_ == 0) validate();  // where the model stands before it has learnt anything
+    while (step_ < steps_ && received_signal == 0) {
+      take_step();
+      if (config_.train.eval_every > 0 && step_ % config_.train.eval_every == 0 && step_ < steps_)
+        validate();
+      if (config_.train.save_every > 0 && step_ % config_.train.save_every == 0 && step_ < steps_)
+        save();
+    }
+    if (step_ == steps_) validate();
+    save();
+    progress_->finish();
+    return {step_, received_signal != 0 && step_ < steps_, static_cast<int>(received_signal)};
+  }
+
+ private:
+  void open_data() {
+    tokenizer_ = source_.tokenizer();
+    check_vocabulary();
+    DataOptions options = data_options(config_.data, config_.data.train, config_.train.seed);
+    options.index_dir = folder_.path() + "/index";
+    train_data_ = Dataset::open(options, *tokenizer_);
+    batches_.emplace(train_data_, microbatch_rows(config_));
+    if (config_.data.validation.empty()) return;
+    options.files.assign(config_.data.validation.begin(), config_.data.validation.end());
+    options.shuffle = false;
+    validation_.emplace(Dataset::open(options, *tokenizer_), microbatch_rows(config_));
+  }
+
+  void check_vocabulary() const {
+    const std::int64_t rows = source_.model().info().vocabulary;
+    if (tokenizer_->vocabulary_size() > rows)
+      fail(ErrorKind::InvalidArgument,
+           "[model] {}: the tokenizer has more tokens than the embedding has rows; got {}; "
+           "expected at most "
+           "{}",
+           source_.path(), tokenizer_->vocabulary_size(), rows);
+  }
+
+  void prepare_engine() {
+    steps_ = total_steps(config_, *train_data_);
+    const TrainingShape shape = training_shape(config_);
+    engine_.emplace(source_.model(), shape, optimizer_options(config_.train.optimizer),
+                    arena_budget(config_));
+    ProgressOptions options = progress_to(STDERR_FILENO);
+    options.total_steps = steps_;
+    options.log_every = config_.train.log_every;
+    progress_.emplace(options);
+    progress_->note(describe_plan(source_.model(), *engine_, plan_context(config_, steps_)));
+    engine_->allocate();
+  }
+
+  void restore_or_start() {
+    if (const auto latest = folder_.latest_checkpoint()) {
+      const std::string path = folder_.checkpoint_path(*latest);
+      const CheckpointInfo info = read_checkpoint_info(path);
+      load_checkpoint(path, engine_->state());
+      batches_->restore(cursor_from_json(info.cursor));
+      step_ = info.step;
+      progress_->note(fmt::format("resumed after step {} of {}", step_, steps_));
+      if (info.threads != thread_count() || info.isa != name_of(active_isa()))
+        progress_->note(
+            fmt::format("warning: the run began with {} threads, {}; bits may differ from now on",
+                        info.threads, info.isa));
+      return;
+    }
+    source_.carry_to(folder_.path() + "/model");
+    if (config_.init == Init::random)
+      engine_->randomise(static_cast<std::uint64_t>(config_.train.seed));
+    else
+      engine_->load(*source_.weights());
+  }
+
+  void take_step() {
+    const double start = seconds_now();
+    const int accumulation = training_shape(config_).accumulation;
+    const std::int64_t targets = batches_->next_global(accumulation, microbatches_);
+    const double lr = learning_rate(schedule_, config_.train.optimizer.lr, step_ + 1, steps_);
+    StepMetrics metrics;
+    metrics.loss = engine_->step(microbatches_, targets,
+                                 {.step = step_ + 1, .lr = lr, .clip = config_.train.clip});
+    metrics.step = ++step_;
+    metrics.target_tokens = targets;
+    for (const Batch& batch : microbatches_) metrics.tokens += batch.real_tokens;
+    metrics.grad_norm = engine_->gradient_norm();
+    metrics.lr = lr;
+    metrics.seconds = seconds_now() - start;
+    metrics.peak_rss_bytes = peak_rss_bytes();
+    metrics_->write(metrics);
+    const ScalarEvent scalars[] = {
+        {"train/loss", static_cast<float>(metrics.loss)},
+        {"train/grad_norm", static_cast<float>(metrics.grad_norm)},
+        {"train/lr", static_cast<float>(lr)},
+        {"train/tokens_per_second",
+         static_cast<float>(static_cast<double>(metrics.tokens) / metrics.seconds)}};
+    events_->write(step_, unix_time(), scalars);
+    ProgressStep shown{step_,           metrics.loss, metrics.tokens,
+                       metrics.seconds, std::nullopt, std::nullopt};
+    if (gemm_gflops_ > 0)
+      shown.gemm_share = engine_->model_flops() / metrics.seconds / 1e9 / gemm_gflops_;
+    progress_->step(shown);
+  }
+
+  void validate() {
+    if (!validation_) return;
+    const double start = seconds_now();
+    EvaluationTotals totals;
+    validation_->rewind();
+    Batch batch;
+    while (validation_->next(batch)) engine_->evaluate(batch, totals);
+    EvaluationMetrics metrics;
+    metrics.step = step_;
+    metrics.validation_loss = totals.loss_sum / static_cast<double>(totals.target_tokens);
+    metrics.target_tokens = totals.target_tokens;
+    metrics.seconds = seconds_now() - start;
+    metrics_->write(metrics);
+    const ScalarEvent scalar[] = {{"validation/loss", static_cast<float>(metrics.validation_loss)}};
+    events_->write(step_, unix_time(), scalar);
+    progress_->note(fmt::format("step {}: validation loss {:.4f} nats per token ({:.1f} s)", step_,
+                                metrics.validation_loss, metrics.seconds));
+  }
+
+  void save() {
+    if (step_ == 0 || step_ == saved_) return;
+    metrics_->sync();
+    const CheckpointInfo info{step_, to_json(batches_->cursor()), thread_count(),
+                              name_of(active_isa())};
+    save_checkpoint(folder_.checkpoint_path(step_), info, engine_->state());
+    saved_ = step_;
+    folder_.prune_checkpoints(std::max<std::int64_t>(1, config_.train.keep_checkpoints));
+    progress_->note(fmt::format("step {}: saved {}", step_, folder_.checkpoint_path(step_)));
+  }
+
+  const RunConfig& config_;
+  RunFolder folder_;
+  ModelSource source_;
+  ScheduleOptions schedule_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::shared_ptr<const Dataset> train_data_;
+  std::optional<BatchSource> batches_;
+  std::optional<ValidationSource> validation_;
+  std::optional<TrainingEngine> engine_;
+  std::optional<Progress> progress_;
+  std::vector<Batch> microbatches_;
+  MetricsFile* metrics_ = nullptr;
+  TensorboardWriter* events_ = nullptr;
+  double gemm_gflops_ = 0;
+  std::int64_t step_ = 0, steps_ = 0, saved_ = -1;
+};
+
+}  // namespace
+
+RunOutcome run_training(const RunConfig& config) {
+  if (config.threads > 0) set_thread_count(config.threads);
+  return Run(config).run();
+}
+
+std::string show_plan(const RunConfig& config, bool json) {
+  if (config.threads > 0) set_thread_count(config.threads);
+  const ModelSource source(config.model);
+  TrainingShape shape = training_shape(config);
+  const TrainingEngine engine(source.model(), shape, optimizer_options(config.train.optimizer),
+                              arena_budget(config));
+  const PlanContext context = plan_context(config, config.train.steps.value_or(0));
+  if (json) return plan_to_json(source.model(), engine, context).dump() + "\n";
+  return describe_plan(source.model(), engine, context);
+}
+
+}  // namespace outsize

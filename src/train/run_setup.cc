@@ -1,0 +1,84 @@
+#include "train/run_setup.h"
+
+#include "core/error.h"
+#include "machine/host.h"
+#include "models/model.h"
+#include "train/show_plan.h"
+
+namespace outsize {
+
+DataOptions data_options(const DataConfig& data, const std::vector<std::string>& files,
+                         std::int64_t seed) {
+  DataOptions options;
+  options.files.assign(files.begin(), files.end());
+  options.sequence_length = data.sequence_length;
+  options.pack = data.pack;
+  options.shuffle = data.shuffle;
+  options.seed = static_cast<std::uint64_t>(seed);
+  switch (data.long_samples) {
+    case LongSamples::error:
+      options.long_samples = DataOptions::LongSamples::error;
+      break;
+    case LongSamples::truncate:
+      options.long_samples = DataOptions::LongSamples::truncate;
+      break;
+    case LongSamples::split:
+      options.long_samples = DataOptions::LongSamples::split;
+      break;
+    case LongSamples::drop:
+      options.long_samples = DataOptions::LongSamples::drop;
+      break;
+  }
+  return options;
+}
+
+OptimizerOptions optimizer_options(const OptimizerConfig& o) {
+  OptimizerOptions options;
+  options.name = o.name;
+  options.weight_decay = o.weight_decay;
+  options.beta1 = o.betas[0];
+  options.beta2 = o.betas[1];
+  options.eps = o.eps;
+  options.momentum = o.momentum;
+  options.nesterov = o.nesterov;
+  options.decay_rate = o.decay_rate;
+  options.clip_threshold = o.clip_threshold;
+  options.moment_dtype = o.moment_dtype;
+  return options;
+}
+
+ScheduleOptions schedule_options(const ScheduleConfig& s) {
+  ScheduleOptions options;
+  options.name = s.name;
+  options.warmup_steps = s.warmup_steps;
+  options.min_lr_ratio = s.min_lr_ratio;
+  options.decay_fraction = s.decay_fraction;
+  return options;
+}
+
+std::int64_t microbatch_rows(const RunConfig& config) {
+  return config.train.microbatch > 0
+             ? config.train.microbatch
+             : default_microbatch(config.data.sequence_length, config.train.global_batch);
+}
+
+TrainingShape training_shape(const RunConfig& config) {
+  const std::int64_t rows = microbatch_rows(config);
+  return {.rows = rows,
+          .sequence_length = config.data.sequence_length,
+          .accumulation = static_cast<int>(config.train.global_batch / rows),
+          .dtype = config.train.dtype,
+          .with_evaluation = !config.data.validation.empty()};
+}
+
+std::int64_t arena_budget(const RunConfig& config) {
+  const std::int64_t memory =
+      config.budget.memory ? *config.budget.memory : meminfo_bytes("MemAvailable");
+  if (memory <= kProcessBytes)
+    fail(ErrorKind::InvalidArgument,
+         "[budget.memory] too small for the process itself; got {}; expected more than {}",
+         show_bytes(memory), show_bytes(kProcessBytes));
+  return memory - kProcessBytes;
+}
+
+}  // namespace outsize

@@ -1,0 +1,25 @@
+// Turns a configuration into what the parts below take: data options, optimizer, shapes, budget.
+#pragma once
+
+#include "config/run_config.h"
+#include "data/options.h"
+#include "optim/schedule.h"
+#include "optim/update_rule.h"
+#include "train/engine.h"
+
+namespace outsize {
+
+DataOptions data_options(const DataConfig& data, const std::vector<std::string>& files,
+                         std::int64_t seed);
+OptimizerOptions optimizer_options(const OptimizerConfig& optimizer);
+ScheduleOptions schedule_options(const ScheduleConfig& schedule);
+
+// Rows of a microbatch: the user's, or the default that follows from shapes alone.
+std::int64_t microbatch_rows(const RunConfig& config);
+TrainingShape training_shape(const RunConfig& config);
+
+// Bytes the arena may take: budget.memory less what the process itself takes; without a budget,
+// what is free now. Throws InvalidArgument when the budget is smaller than the process.
+std::int64_t arena_budget(const RunConfig& config);
+
+}  // namespace outsize

@@ -1,0 +1,93 @@
+#include "train/show_plan.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/isa.h"
+#include "core/parallel.h"
+
+namespace outsize {
+namespace {
+
+std::int64_t parameter_count(const TrainingEngine& engine) {
+  std::int64_t count = 0;
+  for (const ProgramParameter& parameter : engine.program().parameters)
+    count += parameter.type.shape.numel();
+  return count;
+}
+
+std::int64_t peak_of(const Plan& plan, BufferKind kind) {
+  return plan.peak_bytes_by_kind[static_cast<size_t>(kind)];
+}
+
+std::string show_count(std::int64_t count) {
+  if (count >= 1'000'000'000) return fmt::format("{:.2f} B", static_cast<double>(count) / 1e9);
+  return fmt::format("{:.1f} M", static_cast<double>(count) / 1e6);
+}
+
+}  // namespace
+
+std::string show_bytes(std::int64_t bytes) {
+  if (bytes >= 1ll << 30) return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
+  if (bytes >= 1ll << 20) return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+  return fmt::format("{:.1f} KiB", static_cast<double>(bytes) / (1 << 10));
+}
+
+std::string describe_plan(const Model& model, const TrainingEngine& engine,
+                          const PlanContext& context) {
+  const ModelInfo info = model.info();
+  const Plan& plan = engine.plan();
+  std::string text =
+      fmt::format("model    {} {} parameters ({} layers, width {}, vocabulary {}{})\n", info.family,
+                  show_count(parameter_count(engine)), info.layers, info.width, info.vocabulary,
+                  info.tied ? ", tied" : "");
+  text += fmt::format("machine  {} threads, {}\n", thread_count(), name_of(active_isa()));
+  text += fmt::format("run      {}, {}, {} x {} rows of {} tokens per step{}\n\n",
+                      context.optimizer, name_of(context.dtype), context.accumulation, context.rows,
+                      context.sequence_length,
+                      context.steps > 0 ? fmt::format(", {} steps", context.steps) : "");
+  text += fmt::format("{:<6}{:>12}{:>12}{:>12}{:>13}{:>12}{:>12}{:>12}\n", "tier", "weights",
+                      "optimizer", "gradients", "activations", "workspace", "peak", "budget");
+  text += fmt::format("{:<6}", "RAM");
+  for (BufferKind kind : {BufferKind::weights, BufferKind::optimizer, BufferKind::gradients})
+    text += fmt::format("{:>12}", show_bytes(peak_of(plan, kind)));
+  text += fmt::format(
+      "{:>13}{:>12}{:>12}{:>12}\n", show_bytes(peak_of(plan, BufferKind::activations)),
+      show_bytes(peak_of(plan, BufferKind::workspace)), show_bytes(engine.arena_bytes()),
+      context.budget_bytes > 0 ? show_bytes(context.budget_bytes) : "none");
+  text += fmt::format(
+      "\nColumns are the peaks of each kind; gradients use memory that activations leave, so "
+      "they\nadd up to more than the peak. The process itself takes at most {} beside it.\n",
+      show_bytes(kProcessBytes));
+  text += fmt::format("\nstep     {:.2f} TFLOP of model arithmetic in {} tasks\n",
+                      engine.model_flops() / 1e12, plan.tasks.size());
+  return text;
+}
+
+nlohmann::json plan_to_json(const Model& model, const TrainingEngine& engine,
+                            const PlanContext& context) {
+  const Plan& plan = engine.plan();
+  nlohmann::json kinds = nlohmann::json::object();
+  for (int kind = 0; kind < kBufferKindCount; ++kind)
+    kinds[name_of(static_cast<BufferKind>(kind))] =
+        plan.peak_bytes_by_kind[static_cast<size_t>(kind)];
+  return {{"family", model.info().family},
+          {"parameters", parameter_count(engine)},
+          {"rows", context.rows},
+          {"accumulation", context.accumulation},
+          {"sequence_length", context.sequence_length},
+          {"dtype", name_of(context.dtype)},
+          {"optimizer", context.optimizer},
+          {"steps", context.steps},
+          {"peak_bytes_by_kind", kinds},
+          {"arena_bytes", engine.arena_bytes()},
+          {"process_bytes", kProcessBytes},
+          {"budget_bytes", context.budget_bytes},
+          {"model_flops_per_step", engine.model_flops()},
+          {"tasks", plan.tasks.size()},
+          {"buffers", plan.buffers.size()},
+          {"predicted_seconds", nullptr}};
+}
+
+}  // namespace outsize

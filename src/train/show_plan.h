@@ -1,0 +1,32 @@
+// A plan for people and for programs.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "models/model.h"
+#include "train/engine.h"
+
+namespace outsize {
+
+struct PlanContext {
+  std::int64_t rows = 0, accumulation = 0, sequence_length = 0;
+  DType dtype = DType::f32;
+  std::string optimizer;
+  std::int64_t budget_bytes = 0;  // 0: none
+  std::int64_t steps = 0;         // 0: unknown
+};
+
+std::string describe_plan(const Model& model, const TrainingEngine& engine,
+                          const PlanContext& context);
+nlohmann::json plan_to_json(const Model& model, const TrainingEngine& engine,
+                            const PlanContext& context);
+
+// "1.5 GiB", "312 MiB"
+std::string show_bytes(std::int64_t bytes);
+
+// Resident memory beside the arena: program, libraries, tokenizer, transfer buffers. Peak RSS stays
+// below arena_bytes + this; tests hold it.
+constexpr std::int64_t kProcessBytes = 320ll << 20;
+
+}  // namespace outsize
