@@ -1,5 +1,5 @@
-// Shows samples as they will be trained: the text behind the ids, what is masked, special tokens made
-// visible. For people, before a run; masks that are wrong show here and nowhere else.
+// Shows samples as they will be trained: the text behind the ids, what is masked, special tokens
+// made visible. For people, before a run; masks that are wrong show here and nowhere else.
 #pragma once
 
 #include <cstdint>
