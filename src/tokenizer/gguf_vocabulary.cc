@@ -75,6 +75,7 @@ GgufVocabulary read_gguf_vocabulary(const GgufFile& file) {
   vocabulary.bos = id_or("tokenizer.ggml.bos_token_id", sentence_piece ? 1 : -1);
   vocabulary.eos = id_or("tokenizer.ggml.eos_token_id", sentence_piece ? 2 : -1);
   vocabulary.unk = id_or("tokenizer.ggml.unknown_token_id", sentence_piece ? 0 : -1);
+  vocabulary.pad = id_or("tokenizer.ggml.padding_token_id", -1);
   vocabulary.eot = id_or("tokenizer.ggml.eot_token_id", -1);
   vocabulary.add_bos = flag(file, "tokenizer.ggml.add_bos_token");
   vocabulary.add_space_prefix = flag(file, "tokenizer.ggml.add_space_prefix");

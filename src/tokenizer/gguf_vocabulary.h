@@ -29,7 +29,7 @@ struct GgufVocabulary {
   std::vector<GgufTokenType> types;
   std::vector<float> scores;        // as many as tokens, or none
   std::vector<std::string> merges;  // "a b", best first
-  TokenId bos = -1, eos = -1, unk = -1, eot = -1;
+  TokenId bos = -1, eos = -1, unk = -1, pad = -1, eot = -1;
   int add_bos = -1;           // 1, 0, or -1 when not said
   int add_space_prefix = -1;  // the same
   std::string chat_template;

@@ -35,7 +35,7 @@ class PrefixSpace final : public PreTokenizerStep {
  public:
   void apply(Pieces& pieces) const override {
     rewrite(pieces, [](std::string_view piece, std::size_t, std::string& out) {
-      if (char_classes()[decode_utf8(piece, 0).value] != CharClass::Space) out.push_back(' ');
+      if (piece[0] != ' ') out.push_back(' ');
       out.append(piece);
     });
   }

@@ -30,6 +30,19 @@ using MatchContext = std::unique_ptr<pcre2_match_context, Deleter<pcre2_match_co
 using CompileContext = std::unique_ptr<pcre2_compile_context, Deleter<pcre2_compile_context_free>>;
 using JitStack = std::unique_ptr<pcre2_jit_stack, Deleter<pcre2_jit_stack_free>>;
 
+// What a match works in. One per thread: making the stack costs more than most matches.
+struct MatchState {
+  MatchData data{pcre2_match_data_create(1, nullptr)};
+  MatchContext context{pcre2_match_context_create(nullptr)};
+  JitStack stack{pcre2_jit_stack_create(kJitStackStart, kJitStackMax, nullptr)};
+
+  MatchState() {
+    pcre2_set_depth_limit(context.get(), kDepthLimit);
+    pcre2_set_heap_limit(context.get(), kHeapKiB);
+    pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
+  }
+};
+
 std::string message_of(int code) {
   PCRE2_UCHAR text[256];
   pcre2_get_error_message(code, text, sizeof(text));
@@ -148,20 +161,16 @@ Regex& Regex::operator=(Regex&&) noexcept = default;
 void Regex::for_each_match(std::string_view text,
                            const std::function<void(std::size_t, std::size_t)>& visit) const {
   if (!code_->compiled) return;  // the empty pattern matches nothing that is not empty
-  const MatchData data(pcre2_match_data_create(1, nullptr));
-  const MatchContext context(pcre2_match_context_create(nullptr));
-  const JitStack stack(pcre2_jit_stack_create(kJitStackStart, kJitStackMax, nullptr));
+  static thread_local const MatchState state;
   const std::size_t steps =
       kMatchSteps + kStepsPerByte * std::min<std::size_t>(text.size(), 1 << 28);
-  pcre2_set_match_limit(context.get(), static_cast<std::uint32_t>(steps));
-  pcre2_set_depth_limit(context.get(), kDepthLimit);
-  pcre2_set_heap_limit(context.get(), kHeapKiB);
-  pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
+  pcre2_set_match_limit(state.context.get(), static_cast<std::uint32_t>(steps));
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
-  const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data.get());
+  const PCRE2_SIZE* range = pcre2_get_ovector_pointer(state.data.get());
   for (PCRE2_SIZE at = 0; at < text.size();) {
-    const int found = pcre2_match(code_->compiled.get(), subject, text.size(), at,
-                                  PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, data.get(), context.get());
+    const int found =
+        pcre2_match(code_->compiled.get(), subject, text.size(), at,
+                    PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, state.data.get(), state.context.get());
     if (found == PCRE2_ERROR_NOMATCH) return;
     if (found < 0) {
       fail(ErrorKind::Unsupported, "[{}] pattern is too costly on this text: {}", where_,

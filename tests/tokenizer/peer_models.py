@@ -90,7 +90,8 @@ def write_gguf(path, model, tokens, types, merges=None, scores=None, pre=None, *
         writer.add_token_scores(scores)
     for key, value in flags.items():
         writer.add_bool(f"tokenizer.ggml.{key}", value)
-    writer.add_bos_token_id(1)
+    if types[1] == 3:
+        writer.add_bos_token_id(1)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -141,7 +142,7 @@ def merges_from_scores(tokens, scores):
         for cut in range(1, len(token)):
             left, right = token[:cut], token[cut:]
             if left in ids and right in ids:
-                found.append((-scores[i], ids[left], ids[right], (left, right)))
+                found.append((-scores[i], i, ids[left], ids[right], (left, right)))
     return [pair for *_, pair in sorted(found)]
 
 
