@@ -417,6 +417,75 @@ OUTSIZE_INLINE float max(f32x16 a) {
 #endif
 }
 
+// ---- Loops: one body for whole vectors and for the tail -----------------------------------------
+
+struct AllLanes {};
+struct FirstLanes {
+  int count;
+};
+
+template <class T>
+OUTSIZE_INLINE f32x16 load(const T* p, AllLanes) {
+  return load(p);
+}
+template <class T>
+OUTSIZE_INLINE f32x16 load(const T* p, FirstLanes lanes) {
+  return load_n(p, lanes.count);
+}
+template <class T>
+OUTSIZE_INLINE void store(T* p, f32x16 a, AllLanes) {
+  store(p, a);
+}
+template <class T>
+OUTSIZE_INLINE void store(T* p, f32x16 a, FirstLanes lanes) {
+  store_n(p, a, lanes.count);
+}
+
+// a in the lanes meant, 0 in the others: for sums over values that are not 0 where nothing was
+// loaded.
+OUTSIZE_INLINE f32x16 keep(f32x16 a, AllLanes) {
+  return a;
+}
+OUTSIZE_INLINE f32x16 keep(f32x16 a, FirstLanes lanes) {
+  return select(first_lanes(lanes.count), a, zero());
+}
+
+// Calls body(i, lanes) for i = begin, begin + 16, … below end; load and store take `lanes`, under
+// which lanes beyond the end load as 0.
+template <class Body>
+OUTSIZE_INLINE void each_vector(int64_t begin, int64_t end, Body body) {
+  int64_t i = begin;
+  for (; i + kLanes <= end; i += kLanes) body(i, AllLanes{});
+  if (i < end) body(i, FirstLanes{static_cast<int>(end - i)});
+}
+
+// Four partial sums, as many as hide the latency of an addition; always grouped the same way.
+struct Sums {
+  f32x16 part[4];
+};
+
+OUTSIZE_INLINE Sums no_sums() {
+  return {{zero(), zero(), zero(), zero()}};
+}
+
+OUTSIZE_INLINE float sum(const Sums& sums) {
+  return sum((sums.part[0] + sums.part[1]) + (sums.part[2] + sums.part[3]));
+}
+
+// As each_vector, with body(i, lanes, turn): turn goes round 0, 1, 2, 3 and picks a part of Sums.
+template <class Body>
+OUTSIZE_INLINE void each_vector_in_turn(int64_t begin, int64_t end, Body body) {
+  int64_t i = begin;
+  for (; i + 4 * kLanes <= end; i += 4 * kLanes) {
+    body(i, AllLanes{}, 0);
+    body(i + kLanes, AllLanes{}, 1);
+    body(i + 2 * kLanes, AllLanes{}, 2);
+    body(i + 3 * kLanes, AllLanes{}, 3);
+  }
+  for (; i + kLanes <= end; i += kLanes) body(i, AllLanes{}, 0);
+  if (i < end) body(i, FirstLanes{static_cast<int>(end - i)}, 1);
+}
+
 // ---- Elementary functions -----------------------------------------------------------------------
 // Polynomials are weighted minimax fits made for this file; tests/ops/simd_test.cc holds the
 // errors.
