@@ -1,0 +1,107 @@
+// Every kernel of every op and of every op in its gradient, against the float64 reference: each
+// sample, dtype and instruction set, with poisoned outputs and workspace, accumulating or not, and
+// the same bits on every repeat and for every number of threads.
+#include <fmt/format.h>
+
+#include <map>
+
+#include "core/parallel.h"
+#include "graph/differentiate.h"
+#include "ops/add/add.h"
+#include "ops/harness.h"
+#include "ops/op_test.h"
+
+namespace outsize::testing {
+namespace {
+
+class Kernels : public OpTest {
+ protected:
+  void TearDown() override {
+    set_active_isa(best_isa());
+    set_thread_count(threads_);
+  }
+  void check_kernel(const NodeCase& node, const char* kernel_name, const Kernel& kernel);
+  void check_node(const NodeCase& node);
+  // The node as it is and, if it can accumulate, accumulating.
+  void check_both(NodeCase node);
+  void check_backward(const OneNodeGraph& one, const RefValues& values);
+
+  int threads_ = thread_count();
+  std::map<std::string, int> compared_;  // elements per kernel
+};
+
+INSTANTIATE_TEST_SUITE_P(Ops, Kernels, ::testing::ValuesIn(all_ops()), op_name);
+
+void Kernels::check_kernel(const NodeCase& node, const char* kernel_name, const Kernel& kernel) {
+  const auto want = run_reference(node);
+  const auto bounds = error_bounds(node, want);
+  for (Isa isa : available_isas()) {
+    set_active_isa(isa);
+    const std::string where = fmt::format("{} / {} / kernel {} / {}", node.name, node.op->name,
+                                          kernel_name, name_of(isa));
+    set_thread_count(1);
+    const LaunchResult first = launch(kernel, node);
+    const std::string difference = compare(node, first, want, bounds);
+    ASSERT_TRUE(difference.empty()) << where << ": " << difference;
+    ASSERT_EQ(launch(kernel, node).outputs, first.outputs) << where << ": a repeat differs";
+    set_thread_count(2);
+    ASSERT_EQ(launch(kernel, node).outputs, first.outputs) << where << ": two threads differ";
+  }
+  for (const auto& output : want)
+    compared_[fmt::format("{}.{}", node.op->name, kernel_name)] += static_cast<int>(output.size());
+}
+
+void Kernels::check_node(const NodeCase& node) {
+  for (const KernelCandidate& candidate : node.op->kernels) {
+    if (const char* reason = candidate.probe(node.query())) {
+      EXPECT_STRNE(reason, "") << node.name << ": a refusal needs a reason";
+      continue;
+    }
+    check_kernel(node, candidate.name, *candidate.make(node.query()));
+    if (HasFatalFailure()) return;
+  }
+  check_kernel(node, "reference", *make_reference_kernel(*node.op, node.query()));
+}
+
+void Kernels::check_both(NodeCase node) {
+  check_node(node);
+  if (HasFatalFailure() || node.op->accumulating_outputs == 0) return;
+  node.attrs.set("accumulate", std::int64_t{1});
+  node.name += " / accumulate";
+  check_node(node);
+}
+
+void Kernels::check_backward(const OneNodeGraph& one, const RefValues& values) {
+  const Backward backward = differentiate(one.graph, {.sum = &add_op()});
+  RefValues given;
+  for (const auto& saved : backward.saved) given[saved.backward] = values.at(saved.forward);
+  for (ValueId id : backward.graph.parameters())
+    given[id] = values.at(one.graph.find_parameter(backward.graph.value(id).name));
+  for (const auto& seed : backward.output_cotangents)
+    given[seed.value] = normals(one.name + "seed", backward.graph.type(seed.value).shape.numel());
+  const RefValues results = interpret(backward.graph, given);
+  for (const Node& node : backward.graph.nodes()) {
+    check_both(make_case(backward.graph, node, results, one.name));
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(Kernels, AgreeWithTheReference) {
+  for (const Sample& sample : samples())
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      const OneNodeGraph one = make_graph(op(), sample, dtype);
+      const RefValues values = interpret(one.graph, one.values);
+      check_both(make_case(one.graph, one.graph.nodes()[0], values, one.name));
+      if (HasFatalFailure()) return;
+      if (op().gradient) check_backward(one, values);
+      if (HasFatalFailure()) return;
+    }
+  // Each kernel must have been compared somewhere; samples without elements do not count.
+  for (const KernelCandidate& candidate : op().kernels)
+    EXPECT_GT(compared_[fmt::format("{}.{}", op().name, candidate.name)], 0)
+        << "kernel " << candidate.name << " takes no sample";
+  for (const auto& [kernel, elements] : compared_) EXPECT_GT(elements, 0) << kernel;
+}
+
+}  // namespace
+}  // namespace outsize::testing
