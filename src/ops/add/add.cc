@@ -2,7 +2,7 @@
 
 #include "core/error.h"
 #include "graph/differentiate.h"
-#include "ops/add/add_simd.h"
+#include "ops/add/add_cpu.h"
 
 namespace outsize {
 namespace {
@@ -10,11 +10,13 @@ namespace {
 std::vector<ValueType> infer(const Attrs&, std::span<const ValueType> inputs) {
   if (inputs.size() != 2 || inputs[0] != inputs[1] || !is_float(inputs[0].dtype))
     fail(ErrorKind::InvalidArgument, "[add] operands differ; got {}; expected two equal types",
-         inputs.size() == 2 ? to_string(inputs[0]) + " and " + to_string(inputs[1]) : "another count");
+         inputs.size() == 2 ? to_string(inputs[0]) + " and " + to_string(inputs[1])
+                            : "another count");
   return {inputs[0]};
 }
 
-void reference(const Attrs&, std::span<const RefTensor> inputs, std::span<const RefTensor> outputs) {
+void reference(const Attrs&, std::span<const RefTensor> inputs,
+               std::span<const RefTensor> outputs) {
   for (size_t i = 0; i < outputs[0].data.size(); ++i)
     outputs[0].data[i] = inputs[0].data[i] + inputs[1].data[i];
 }
