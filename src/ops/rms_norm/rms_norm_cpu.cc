@@ -1,0 +1,97 @@
+#include "ops/rms_norm/rms_norm_cpu.h"
+
+#include <algorithm>
+
+#include "core/isa.h"
+#include "core/parallel.h"
+#include "ops/rms_norm/rms_norm_simd.h"
+
+namespace outsize {
+namespace {
+
+constexpr std::int64_t kElementsPerTask = 1 << 14;
+constexpr std::int64_t kColumnsPerTask = 256;
+// dw is summed per block of groups first. More blocks would use more threads and more workspace.
+constexpr std::int64_t kMostBlocks = 64;
+
+const RmsNormKernels& table() {
+  return select_isa(isa_baseline::rms_norm_table, isa_avx2::rms_norm_table,
+                    isa_avx512::rms_norm_table);
+}
+
+const char* probe(const KernelQuery&) {
+  return nullptr;
+}
+
+struct RmsNormKernel : Kernel {
+  explicit RmsNormKernel(const KernelQuery& query)
+      : groups(query.outputs[1].shape.numel()),
+        size(query.inputs[1].shape[0]),
+        eps(static_cast<float>(query.attrs.real("eps"))),
+        offset(static_cast<float>(query.attrs.real("weight_offset"))),
+        bf16(query.inputs[0].dtype == DType::bf16) {}
+  static std::unique_ptr<Kernel> make(const KernelQuery& query) {
+    return std::make_unique<RmsNormKernel>(query);
+  }
+  Status launch(const KernelArgs& args) const noexcept override {
+    const auto* w = static_cast<const float*>(args.inputs[1]);
+    auto* rstd = static_cast<float*>(args.outputs[1]);
+    parallel_for(groups, kElementsPerTask / size + 1, [&](std::int64_t begin, std::int64_t end) {
+      table().forward[bf16](args.inputs[0], w, args.outputs[0], rstd, begin, end, size, eps,
+                            offset);
+    });
+    return {};
+  }
+
+  std::int64_t groups, size;
+  float eps, offset;
+  bool bf16;
+};
+
+struct RmsNormGradKernel : Kernel {
+  explicit RmsNormGradKernel(const KernelQuery& query)
+      : groups(query.inputs[3].shape.numel()),
+        size(query.inputs[2].shape[0]),
+        groups_per_block(std::max((groups + kMostBlocks - 1) / kMostBlocks, std::int64_t{8})),
+        blocks((groups + groups_per_block - 1) / groups_per_block),
+        offset(static_cast<float>(query.attrs.real("weight_offset"))),
+        bf16(query.inputs[0].dtype == DType::bf16),
+        accumulate(query.attrs.integer_or("accumulate", 0) != 0) {}
+  static std::unique_ptr<Kernel> make(const KernelQuery& query) {
+    return std::make_unique<RmsNormGradKernel>(query);
+  }
+  std::int64_t workspace_bytes() const override {
+    return blocks * size * static_cast<std::int64_t>(sizeof(float));
+  }
+  Status launch(const KernelArgs& args) const noexcept override {
+    const auto in = args.inputs;
+    const auto* w = static_cast<const float*>(in[2]);
+    const auto* rstd = static_cast<const float*>(in[3]);
+    auto* parts = static_cast<float*>(args.workspace);
+    parallel_for(groups, groups_per_block, [&](std::int64_t begin, std::int64_t end) {
+      table().backward[bf16](in[0], in[1], w, rstd, args.outputs[0],
+                             parts + begin / groups_per_block * size, begin, end, size, offset);
+    });
+    auto* dw = static_cast<float*>(args.outputs[1]);
+    parallel_for(size, kColumnsPerTask, [&](std::int64_t begin, std::int64_t end) {
+      table().sum_parts(parts, blocks, size, begin, end, accumulate, dw);
+    });
+    return {};
+  }
+
+  std::int64_t groups, size, groups_per_block, blocks;
+  float offset;
+  bool bf16, accumulate;
+};
+
+}  // namespace
+
+std::vector<KernelCandidate> rms_norm_kernels() {
+  return {{"vector", probe, RmsNormKernel::make}};
+}
+
+std::vector<KernelCandidate> rms_norm_grad_kernels() {
+  return {{"vector", probe, RmsNormGradKernel::make}};
+}
+
+}  // namespace outsize
