@@ -1,0 +1,95 @@
+#include "ops/layer_norm/layer_norm_cpu.h"
+
+#include <algorithm>
+
+#include "core/isa.h"
+#include "core/parallel.h"
+#include "ops/layer_norm/layer_norm_simd.h"
+
+namespace outsize {
+namespace {
+
+constexpr std::int64_t kElementsPerTask = 1 << 14;
+constexpr std::int64_t kColumnsPerTask = 256;
+// dw and db are summed per block of rows first. More blocks would use more threads and workspace.
+constexpr std::int64_t kMostBlocks = 64;
+
+const LayerNormKernels& table() {
+  return select_isa(isa_baseline::layer_norm_table, isa_avx2::layer_norm_table,
+                    isa_avx512::layer_norm_table);
+}
+
+const char* probe(const KernelQuery&) {
+  return nullptr;
+}
+
+struct LayerNormKernel : Kernel {
+  explicit LayerNormKernel(const KernelQuery& query)
+      : rows(query.inputs[0].shape[0]),
+        width(query.inputs[0].shape[1]),
+        eps(static_cast<float>(query.attrs.real("eps"))),
+        bf16(query.inputs[0].dtype == DType::bf16) {}
+  static std::unique_ptr<Kernel> make(const KernelQuery& query) {
+    return std::make_unique<LayerNormKernel>(query);
+  }
+  Status launch(const KernelArgs& args) const noexcept override {
+    const auto in = args.inputs;
+    const auto out = args.outputs;
+    parallel_for(rows, kElementsPerTask / width + 1, [&](std::int64_t begin, std::int64_t end) {
+      table().forward[bf16](in[0], static_cast<const float*>(in[1]),
+                            static_cast<const float*>(in[2]), out[0], static_cast<float*>(out[1]),
+                            static_cast<float*>(out[2]), begin, end, width, eps);
+    });
+    return {};
+  }
+
+  std::int64_t rows, width;
+  float eps;
+  bool bf16;
+};
+
+struct LayerNormGradKernel : Kernel {
+  explicit LayerNormGradKernel(const KernelQuery& query)
+      : rows(query.inputs[0].shape[0]),
+        width(query.inputs[0].shape[1]),
+        rows_per_block(std::max((rows + kMostBlocks - 1) / kMostBlocks, std::int64_t{8})),
+        blocks((rows + rows_per_block - 1) / rows_per_block),
+        bf16(query.inputs[0].dtype == DType::bf16),
+        accumulate(query.attrs.integer_or("accumulate", 0) != 0) {}
+  static std::unique_ptr<Kernel> make(const KernelQuery& query) {
+    return std::make_unique<LayerNormGradKernel>(query);
+  }
+  std::int64_t workspace_bytes() const override {
+    return blocks * 2 * width * static_cast<std::int64_t>(sizeof(float));
+  }
+  Status launch(const KernelArgs& args) const noexcept override {
+    const auto in = args.inputs;
+    const auto out = args.outputs;
+    auto* parts = static_cast<float*>(args.workspace);
+    parallel_for(rows, rows_per_block, [&](std::int64_t begin, std::int64_t end) {
+      table().backward[bf16](in[0], in[1], static_cast<const float*>(in[2]),
+                             static_cast<const float*>(in[3]), static_cast<const float*>(in[4]),
+                             out[0], parts + begin / rows_per_block * 2 * width, begin, end, width);
+    });
+    parallel_for(width, kColumnsPerTask, [&](std::int64_t begin, std::int64_t end) {
+      table().sum_parts(parts, blocks, width, begin, end, accumulate, static_cast<float*>(out[1]),
+                        static_cast<float*>(out[2]));
+    });
+    return {};
+  }
+
+  std::int64_t rows, width, rows_per_block, blocks;
+  bool bf16, accumulate;
+};
+
+}  // namespace
+
+std::vector<KernelCandidate> layer_norm_kernels() {
+  return {{"vector", probe, LayerNormKernel::make}};
+}
+
+std::vector<KernelCandidate> layer_norm_grad_kernels() {
+  return {{"vector", probe, LayerNormGradKernel::make}};
+}
+
+}  // namespace outsize
