@@ -69,6 +69,10 @@ void gradient(GradContext& context) {
     if (context.needs(i)) context.set_cotangent(i, grads[static_cast<size_t>(i)]);
 }
 
+// Scores are sums of K products in order, and softmax turns their absolute error into a relative
+// one.
+constexpr double kToleranceFactor = 8.0;
+
 // document_start of documents of these lengths, one after another.
 std::vector<double> starts(std::initializer_list<std::int64_t> lengths) {
   std::vector<double> start;
@@ -156,7 +160,8 @@ const OpDef& attention_op() {
                            .gradient = gradient,
                            .kernels = attention_kernels(),
                            .samples = samples,
-                           .bad_samples = bad_samples};
+                           .bad_samples = bad_samples,
+                           .tolerance_factor = kToleranceFactor};
   return op;
 }
 
@@ -166,7 +171,8 @@ const OpDef& attention_grad_op() {
                            .reference = attention_grad_reference,
                            .cost = cost_grad,
                            .kernels = attention_grad_kernels(),
-                           .gradient_of = &attention_op()};
+                           .gradient_of = &attention_op(),
+                           .tolerance_factor = kToleranceFactor};
   return op;
 }
 

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "core/isa.h"
 #include "core/parallel.h"
 #include "ops/attention/attention_check.h"
 #include "ops/attention/attention_simd.h"
@@ -66,17 +65,22 @@ struct Rows {
   std::int64_t tokens, count, length, slots;
 };
 
+IsaTables<AttentionBackwardKernels> backward_tables(DType dtype) {
+  if (dtype == DType::bf16)
+    return {&isa_baseline::attention_backward_bf16, &isa_avx2::attention_backward_bf16,
+            &isa_avx512::attention_backward_bf16};
+  return {&isa_baseline::attention_backward_f32, &isa_avx2::attention_backward_f32,
+          &isa_avx512::attention_backward_f32};
+}
+
 class ForwardKernel : public Kernel {
  public:
   explicit ForwardKernel(const KernelQuery& query)
       : rows_(query, query.inputs[0]),
-        kernels_(
-            rows_.dtype == DType::bf16
-                ? select_isa(isa_baseline::attention_forward_bf16, isa_avx2::attention_forward_bf16,
-                             isa_avx512::attention_forward_bf16)
-                : select_isa(isa_baseline::attention_forward_f32, isa_avx2::attention_forward_f32,
-                             isa_avx512::attention_forward_f32)),
-        slot_bytes_(kernels_.scratch_bytes(rows_.shape)) {}
+        kernels_(attention_forward_tables(rows_.dtype)),
+        slot_bytes_(
+            kernels_.largest([&](const auto& table) { return table.scratch_bytes(rows_.shape); })) {
+  }
 
   static std::unique_ptr<Kernel> make(const KernelQuery& query) {
     return std::make_unique<ForwardKernel>(query);
@@ -98,16 +102,16 @@ class ForwardKernel : public Kernel {
           at_token(args.outputs[0], first_token, rows_.shape.heads * rows_.shape.head_dim,
                    rows_.dtype),
           static_cast<float*>(args.outputs[1]) + first_token * rows_.shape.heads};
-      kernels_.run(forward, task % rows_.shape.kv_heads, begin,
-                   std::min(begin + kAttentionBlock, rows_.length),
-                   static_cast<char*>(args.workspace) + slot * slot_bytes_);
+      kernels_.active().run(forward, task % rows_.shape.kv_heads, begin,
+                            std::min(begin + kAttentionBlock, rows_.length),
+                            static_cast<char*>(args.workspace) + slot * slot_bytes_);
     });
     return {};
   }
 
  private:
   Rows rows_;
-  const AttentionForwardKernels& kernels_;
+  IsaTables<AttentionForwardKernels> kernels_;
   std::int64_t slot_bytes_;
 };
 
@@ -118,15 +122,12 @@ class BackwardKernel : public Kernel {
  public:
   explicit BackwardKernel(const KernelQuery& query)
       : rows_(query, query.inputs[1]),
-        kernels_(
-            rows_.dtype == DType::bf16
-                ? select_isa(isa_baseline::attention_backward_bf16,
-                             isa_avx2::attention_backward_bf16, isa_avx512::attention_backward_bf16)
-                : select_isa(isa_baseline::attention_backward_f32, isa_avx2::attention_backward_f32,
-                             isa_avx512::attention_backward_f32)),
+        kernels_(backward_tables(rows_.dtype)),
         parts_(parts_of(rows_)),
         sum_words_(2 * attention_sum_words(rows_.shape.head_dim, rows_.length)),
-        slot_bytes_(kernels_.scratch_bytes(rows_.shape)) {}
+        slot_bytes_(
+            kernels_.largest([&](const auto& table) { return table.scratch_bytes(rows_.shape); })) {
+  }
 
   static std::unique_ptr<Kernel> make(const KernelQuery& query) {
     return std::make_unique<BackwardKernel>(query);
@@ -150,8 +151,9 @@ class BackwardKernel : public Kernel {
       const AttentionHeads heads{kv_head, kv_head * group + part * group / parts_,
                                  kv_head * group + (part + 1) * group / parts_};
       float* own = sums + (parts_ == 1 ? slot : task) * sum_words_;
-      kernels_.run(backward, heads, own, static_cast<char*>(args.workspace) + slot * slot_bytes_);
-      if (parts_ == 1) kernels_.write_sums(backward, kv_head, own, 1, 0, 0, rows_.length);
+      kernels_.active().run(backward, heads, own,
+                            static_cast<char*>(args.workspace) + slot * slot_bytes_);
+      if (parts_ == 1) kernels_.active().write_sums(backward, kv_head, own, 1, 0, 0, rows_.length);
     });
     if (parts_ > 1) add_parts(args, sums);
     return {};
@@ -192,18 +194,27 @@ class BackwardKernel : public Kernel {
     const std::int64_t pairs = rows_.count * rows_.shape.kv_heads;
     parallel_for(pairs * blocks, 1, [&](std::int64_t task, std::int64_t) {
       const std::int64_t pair = task / blocks, begin = task % blocks * kAttentionBlock;
-      kernels_.write_sums(arguments(args, pair / rows_.shape.kv_heads), pair % rows_.shape.kv_heads,
-                          sums + pair * parts_ * sum_words_, parts_, sum_words_, begin,
-                          std::min(begin + kAttentionBlock, rows_.length));
+      kernels_.active().write_sums(arguments(args, pair / rows_.shape.kv_heads),
+                                   pair % rows_.shape.kv_heads, sums + pair * parts_ * sum_words_,
+                                   parts_, sum_words_, begin,
+                                   std::min(begin + kAttentionBlock, rows_.length));
     });
   }
 
   Rows rows_;
-  const AttentionBackwardKernels& kernels_;
+  IsaTables<AttentionBackwardKernels> kernels_;
   std::int64_t parts_, sum_words_, slot_bytes_;
 };
 
 }  // namespace
+
+IsaTables<AttentionForwardKernels> attention_forward_tables(DType dtype) {
+  if (dtype == DType::bf16)
+    return {&isa_baseline::attention_forward_bf16, &isa_avx2::attention_forward_bf16,
+            &isa_avx512::attention_forward_bf16};
+  return {&isa_baseline::attention_forward_f32, &isa_avx2::attention_forward_f32,
+          &isa_avx512::attention_forward_f32};
+}
 
 std::vector<KernelCandidate> attention_kernels() {
   return {{"blocked", probe, ForwardKernel::make}};
