@@ -13,12 +13,14 @@ find_package(PkgConfig REQUIRED)
 
 add_library(outsize_flags INTERFACE)
 target_include_directories(outsize_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
-target_compile_options(outsize_flags INTERFACE -Wall -Wextra -Wno-psabi -Wno-missing-field-initializers)
+target_compile_options(outsize_flags INTERFACE -Wall -Wextra -Wno-psabi
+                       -Wno-missing-field-initializers)
 if(OUTSIZE_WERROR)
   target_compile_options(outsize_flags INTERFACE -Werror)
 endif()
 if(OUTSIZE_SANITIZE STREQUAL "address")
-  target_compile_options(outsize_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all)
+  target_compile_options(outsize_flags INTERFACE -fsanitize=address,undefined
+                         -fno-sanitize-recover=all)
   target_link_options(outsize_flags INTERFACE -fsanitize=address,undefined)
 elseif(OUTSIZE_SANITIZE STREQUAL "thread")
   target_compile_options(outsize_flags INTERFACE -fsanitize=thread)
@@ -28,9 +30,10 @@ if(OUTSIZE_PARALLEL STREQUAL "openmp")
   find_package(OpenMP REQUIRED)
 endif()
 
-# outsize_part(NAME DEPENDS a b LIBRARIES x y): library outsize_NAME from every .cc file of the current
-# folder (not of subfolders); vector sources (*_simd.cc) are compiled once per instruction set.
-# DEPENDS names the parts it may include: the direction of dependencies is the link graph.
+# outsize_part(NAME DEPENDS a b LIBRARIES x y FOLDERS f): library outsize_NAME from every .cc file
+# of the current folder and of the FOLDERS below it; vector sources (*_simd.cc) are compiled once
+# per instruction set. DEPENDS names the parts it may include: the direction of dependencies is the
+# link graph.
 function(outsize_part name)
   cmake_parse_arguments(PART "" "" "DEPENDS;LIBRARIES;FOLDERS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
@@ -67,8 +70,8 @@ function(outsize_isa_sources target)
   endforeach()
 endfunction()
 
-# outsize_test(NAME DEPENDS parts): test program test_NAME from every .cc file of the current folder,
-# each test registered with CTest.
+# outsize_test(NAME DEPENDS parts): test program test_NAME from every .cc file of the current
+# folder, each test registered with CTest.
 function(outsize_test name)
   cmake_parse_arguments(PART "" "TIMEOUT" "DEPENDS;LIBRARIES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)

@@ -20,6 +20,10 @@ void add_bench_command(CLI::App& app);
 void add_debug_command(CLI::App& app);
 void add_demo_command(CLI::App& app);
 
+// Parses the command line and runs one command. Exit status: 2 usage, 3 the user's input, 4 files,
+// 5 memory, 70 our bugs, 128 + signal when interrupted.
+int run(int argc, char** argv);
+
 // Exit status of the process where a command ended well but not with 0 (interrupted by a signal).
 void set_exit_status(int status);
 

@@ -1,5 +1,7 @@
 // `outsize demo --offline`: learns from the text that ships with the source, before and after
 // shown.
+#include <fmt/format.h>
+
 #include "cli/commands.h"
 #include "train/demo.h"
 
@@ -13,7 +15,12 @@ void add_demo_command(CLI::App& app) {
   command->add_option("--corpus", options->corpus, "Another text file");
   command->add_option("--work", options->work, "Folder for the run");
   command->add_option("--steps", options->steps, "Updates")->check(CLI::PositiveNumber);
-  command->callback([options] { run_demo(*options); });
+  command->callback([options] {
+    run_demo(*options, [](std::string_view text) {
+      fmt::print("{}", text);
+      std::fflush(stdout);
+    });
+  });
 }
 
 }  // namespace outsize

@@ -13,10 +13,10 @@ struct Row {
 };
 
 constexpr Row kRows[] = {
-    {DType::f64, "f64", 8, 0x1p-52}, {DType::f32, "f32", 4, 0x1p-23},
+    {DType::f64, "f64", 8, 0x1p-52},  {DType::f32, "f32", 4, 0x1p-23},
     {DType::bf16, "bf16", 2, 0x1p-7}, {DType::f16, "f16", 2, 0x1p-10},
-    {DType::i64, "i64", 8, 0.0},     {DType::i32, "i32", 4, 0.0},
-    {DType::i16, "i16", 2, 0.0},     {DType::u8, "u8", 1, 0.0},
+    {DType::i64, "i64", 8, 0.0},      {DType::i32, "i32", 4, 0.0},
+    {DType::i16, "i16", 2, 0.0},      {DType::u8, "u8", 1, 0.0},
 };
 
 const Row& row_of(DType dtype) {

@@ -4,14 +4,22 @@ namespace outsize {
 
 const char* name_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::InvalidArgument: return "InvalidArgument";
-    case ErrorKind::Unsupported: return "Unsupported";
-    case ErrorKind::OutOfMemory: return "OutOfMemory";
-    case ErrorKind::Io: return "Io";
-    case ErrorKind::Corruption: return "Corruption";
-    case ErrorKind::Device: return "Device";
-    case ErrorKind::Comm: return "Comm";
-    case ErrorKind::Internal: return "Internal";
+    case ErrorKind::InvalidArgument:
+      return "InvalidArgument";
+    case ErrorKind::Unsupported:
+      return "Unsupported";
+    case ErrorKind::OutOfMemory:
+      return "OutOfMemory";
+    case ErrorKind::Io:
+      return "Io";
+    case ErrorKind::Corruption:
+      return "Corruption";
+    case ErrorKind::Device:
+      return "Device";
+    case ErrorKind::Comm:
+      return "Comm";
+    case ErrorKind::Internal:
+      return "Internal";
   }
   return "Internal";
 }

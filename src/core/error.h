@@ -1,6 +1,6 @@
-// Typed errors. User input never trips an assertion: it ends in an Error whose kind says whose fault
-// it is and whose message reads `[where] what; got …; expected …; try …`.
-// Exceptions are for set-up and the public API; kernels and workers return Status (core/status.h).
+// Typed errors. User input never trips an assertion: it ends in an Error whose kind says whose
+// fault it is and whose message reads `[where] what; got …; expected …; try …`. Exceptions are for
+// set-up and the public API; kernels and workers return Status (core/status.h).
 #pragma once
 
 #include <fmt/core.h>
@@ -41,7 +41,8 @@ template <class... Args>
 // For invariants of our own: throws Internal, never for user input.
 template <class... Args>
 void ensure(bool condition, fmt::format_string<Args...> format, Args&&... args) {
-  if (!condition) throw Error(ErrorKind::Internal, fmt::format(format, std::forward<Args>(args)...));
+  if (!condition)
+    throw Error(ErrorKind::Internal, fmt::format(format, std::forward<Args>(args)...));
 }
 
 }  // namespace outsize

@@ -1,5 +1,6 @@
-// Which compiled variant of the vector kernels runs. Chosen once from the processor; the environment
-// variable OUTSIZE_ISA (baseline, avx2, avx512) and tests may choose a lower one. Recorded with a run.
+// Which compiled variant of the vector kernels runs. Chosen once from the processor; the
+// environment variable OUTSIZE_ISA (baseline, avx2, avx512) and tests may choose a lower one.
+// Recorded with a run.
 #pragma once
 
 #include <string_view>
@@ -9,7 +10,8 @@ namespace outsize {
 enum class Isa { baseline, avx2, avx512 };
 
 const char* name_of(Isa isa);
-// Best variant this processor runs: avx512 needs AVX-512 F/BW/DQ/VL/VNNI/BF16, avx2 needs AVX2 and FMA.
+// Best variant this processor runs: avx512 needs AVX-512 F/BW/DQ/VL/VNNI/BF16, avx2 needs AVX2 and
+// FMA.
 Isa best_isa();
 Isa active_isa();
 // For tests: throws Unsupported when the processor lacks it.
@@ -19,9 +21,12 @@ void set_active_isa(Isa isa);
 template <class T>
 const T& select_isa(const T& baseline, const T& avx2, const T& avx512) {
   switch (active_isa()) {
-    case Isa::avx512: return avx512;
-    case Isa::avx2: return avx2;
-    case Isa::baseline: break;
+    case Isa::avx512:
+      return avx512;
+    case Isa::avx2:
+      return avx2;
+    case Isa::baseline:
+      break;
   }
   return baseline;
 }

@@ -1,6 +1,6 @@
-// Splits loops over the cores. The partition is fixed by n and grain alone, so a reduction that keeps
-// one partial result per chunk gives the same bits for any number of threads.
-// One team serves our loops and oneDNN's (OpenMP): two pools would spin against each other.
+// Splits loops over the cores. The partition is fixed by n and grain alone, so a reduction that
+// keeps one partial result per chunk gives the same bits for any number of threads. One team serves
+// our loops and oneDNN's (OpenMP): two pools would spin against each other.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@ namespace outsize {
 class RangeBody {
  public:
   template <class F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, RangeBody>)
-  RangeBody(F&& f)  // NOLINT: implicit by intent, as std::function is
+  requires(!std::is_same_v<std::remove_cvref_t<F>, RangeBody>)
+      RangeBody(F&& f)  // NOLINT: implicit by intent, as std::function is
       : object_(const_cast<void*>(static_cast<const void*>(&f))),
         call_([](void* object, std::int64_t begin, std::int64_t end) {
           (*static_cast<std::remove_reference_t<F>*>(object))(begin, end);

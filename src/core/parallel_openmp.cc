@@ -1,3 +1,4 @@
+// parallel_for on OpenMP, so that one team of threads serves our loops and oneDNN's.
 #include <omp.h>
 #include <sched.h>
 

@@ -1,5 +1,5 @@
-// The same contract on std::thread, for builds whose sanitizer cannot see inside the OpenMP runtime.
-// Threads are started per loop: slow, and simple enough to be checked by eye.
+// The same contract on std::thread, for builds whose sanitizer cannot see inside the OpenMP
+// runtime. Threads are started per loop: slow, and simple enough to be checked by eye.
 #include <omp.h>
 
 #include <atomic>
@@ -22,7 +22,8 @@ int thread_count() {
 
 void set_thread_count(int count) {
   threads = count < 1 ? 1 : count;
-  omp_set_num_threads(1);  // oneDNN on one thread: its OpenMP barriers are invisible to the sanitizer
+  omp_set_num_threads(
+      1);  // oneDNN on one thread: its OpenMP barriers are invisible to the sanitizer
 }
 
 void parallel_for(std::int64_t n, std::int64_t grain, RangeBody body) {

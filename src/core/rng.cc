@@ -5,13 +5,15 @@
 
 namespace outsize {
 
-std::array<std::uint32_t, 4> philox(std::uint64_t seed, std::uint64_t stream, std::uint64_t counter) {
+std::array<std::uint32_t, 4> philox(std::uint64_t seed, std::uint64_t stream,
+                                    std::uint64_t counter) {
   constexpr std::uint32_t kMultiplier0 = 0xD2511F53u, kMultiplier1 = 0xCD9E8D57u;
   constexpr std::uint32_t kWeyl0 = 0x9E3779B9u, kWeyl1 = 0xBB67AE85u;
   std::array<std::uint32_t, 4> x = {
       static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32),
       static_cast<std::uint32_t>(stream), static_cast<std::uint32_t>(stream >> 32)};
-  std::uint32_t key0 = static_cast<std::uint32_t>(seed), key1 = static_cast<std::uint32_t>(seed >> 32);
+  std::uint32_t key0 = static_cast<std::uint32_t>(seed),
+                key1 = static_cast<std::uint32_t>(seed >> 32);
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t p0 = static_cast<std::uint64_t>(kMultiplier0) * x[0];
     const std::uint64_t p1 = static_cast<std::uint64_t>(kMultiplier1) * x[2];

@@ -1,5 +1,6 @@
-// Counter-based random numbers: the value is a function of (seed, stream, counter) alone, so any part
-// of a run can be redone or reordered with the same bits. Philox-4x32-10 (Salmon et al., SC 2011).
+// Counter-based random numbers: the value is a function of (seed, stream, counter) alone, so any
+// part of a run can be redone or reordered with the same bits. Philox-4x32-10 (Salmon et al., SC
+// 2011).
 #pragma once
 
 #include <array>
@@ -8,7 +9,8 @@
 namespace outsize {
 
 // Four independent 32-bit words for one counter value.
-std::array<std::uint32_t, 4> philox(std::uint64_t seed, std::uint64_t stream, std::uint64_t counter);
+std::array<std::uint32_t, 4> philox(std::uint64_t seed, std::uint64_t stream,
+                                    std::uint64_t counter);
 
 // Stateless by design: position is explicit and part of the resumable state.
 class Rng {

@@ -14,8 +14,8 @@ Shape::Shape(std::span<const std::int64_t> dims) {
   std::int64_t product = 1;
   for (std::int64_t size : dims) {
     if (size < 0 || (size > 0 && __builtin_mul_overflow(product, size, &product)))
-      fail(ErrorKind::InvalidArgument, "[shape] a size is negative or the product overflows; got {}",
-           size);
+      fail(ErrorKind::InvalidArgument,
+           "[shape] a size is negative or the product overflows; got {}", size);
     dims_[static_cast<size_t>(ndim_++)] = size;
   }
 }

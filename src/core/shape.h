@@ -21,7 +21,8 @@ class Shape {
   // Size of axis i; negative i counts from the end. Throws Internal when out of range.
   std::int64_t operator[](int i) const;
   std::span<const std::int64_t> dims() const { return {dims_.data(), static_cast<size_t>(ndim_)}; }
-  // Product of the sizes; 1 for a scalar. Sizes are checked at construction, so this cannot overflow.
+  // Product of the sizes; 1 for a scalar. Sizes are checked at construction, so this cannot
+  // overflow.
   std::int64_t numel() const;
   // Product of all sizes but the last; 1 for a scalar.
   std::int64_t rows() const;

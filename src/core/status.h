@@ -1,4 +1,5 @@
-// What a kernel or worker returns instead of throwing. The message must outlive the process: a literal.
+// What a kernel or worker returns instead of throwing. The message must outlive the process: a
+// literal.
 #pragma once
 
 namespace outsize {

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -100,7 +99,7 @@ std::pair<double, double> first_and_last_validation(const std::string& metrics) 
 
 }  // namespace
 
-void run_demo(const DemoOptions& options) {
+void run_demo(const DemoOptions& options, const std::function<void(std::string_view)>& write) {
   const std::string corpus =
       options.corpus.empty() ? OUTSIZE_EXAMPLES "/offline/train.txt" : options.corpus;
   const std::string held_out = options.held_out.empty()
@@ -113,19 +112,19 @@ void run_demo(const DemoOptions& options) {
   write_model(options.work + "/model");
   const RunOutcome outcome = run_training(demo_config(options, corpus, held_out));
   if (outcome.interrupted) {
-    fmt::print("interrupted after step {}; the same command resumes\n", outcome.steps);
+    write(fmt::format("interrupted after step {}; the same command resumes\n", outcome.steps));
     return;
   }
   const auto [before, after] = first_and_last_validation(options.work + "/run/metrics.jsonl");
-  fmt::print("\nheld-out loss in bits per byte: {:.3f} before, {:.3f} after {} steps\n",
-             before / std::log(2.0), after / std::log(2.0), outcome.steps);
-  fmt::print("\n{}", kPrompt);
+  write(fmt::format("\nheld-out loss in bits per byte: {:.3f} before, {:.3f} after {} steps\n",
+                    before / std::log(2.0), after / std::log(2.0), outcome.steps));
+  write(fmt::format("\n{}", kPrompt));
   GenerateOptions generate;
   generate.model = options.work + "/run";
   generate.prompt = kPrompt;
   generate.max_new_tokens = 200;
   generate.sampling = {.temperature = 0.7, .top_k = 40, .top_p = 1, .seed = 1};
-  generate_text(generate, [](std::string_view text) { fmt::print("{}", text); });
+  generate_text(generate, write);
 }
 
 }  // namespace outsize

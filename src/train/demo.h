@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 
 namespace outsize {
 
@@ -14,7 +16,7 @@ struct DemoOptions {
   std::int64_t steps = 300;
 };
 
-// Trains, then prints held-out loss and a continuation, before and after.
-void run_demo(const DemoOptions& options);
+// Trains, then writes held-out loss before and after, and a continuation.
+void run_demo(const DemoOptions& options, const std::function<void(std::string_view)>& write);
 
 }  // namespace outsize

@@ -29,15 +29,6 @@ double read_loss(const Executor& executor, int microbatch) {
   return *static_cast<const double*>(executor.value(microbatch, "loss"));
 }
 
-double training_flops(const Program& program, const ModelInfo& info, double tokens, double length) {
-  double parameters = 0;
-  for (const ProgramParameter& parameter : program.parameters)
-    parameters += static_cast<double>(parameter.type.shape.numel());
-  const double attention =
-      6.0 * static_cast<double>(info.layers) * static_cast<double>(info.width) * length;
-  return tokens * (6.0 * parameters + attention);
-}
-
 }  // namespace
 
 void check_context(const Model& model, std::int64_t tokens) {
@@ -55,10 +46,23 @@ TrainingEngine::TrainingEngine(const Model& model, const TrainingShape& shape,
     : model_(model), shape_(shape), rule_(make_update_rule(optimizer)) {
   check_context(model, shape.sequence_length);
   plan_training(budget_bytes);
-  const double tokens =
-      static_cast<double>(shape.rows * shape.sequence_length * shape.accumulation);
-  model_flops_ =
-      training_flops(program_, model.info(), tokens, static_cast<double>(shape.sequence_length));
+}
+
+double TrainingEngine::step_flops(std::int64_t target_tokens) const {
+  const ModelInfo info = model_.info();
+  const auto length = static_cast<double>(shape_.sequence_length);
+  const double tokens = length * static_cast<double>(shape_.rows * shape_.accumulation);
+  const double layers = static_cast<double>(info.layers), width = static_cast<double>(info.width);
+  const double head = static_cast<double>(info.vocabulary) * width;
+  double parameters = -head;
+  for (const ProgramParameter& parameter : program_.parameters)
+    parameters += static_cast<double>(parameter.type.shape.numel());
+  return 6.0 * (tokens * (parameters + layers * width * length) +
+                static_cast<double>(target_tokens) * head);
+}
+
+double TrainingEngine::model_flops() const {
+  return step_flops(shape_.rows * shape_.accumulation * shape_.sequence_length);
 }
 
 void TrainingEngine::plan_training(std::int64_t budget_bytes) {

@@ -41,9 +41,11 @@ class TrainingEngine {
   const Plan& plan() const { return plan_; }
   // Arena of all phases; takes memory on first use.
   std::int64_t arena_bytes() const { return arena_bytes_; }
-  // Model FLOPs of one step: 6 per parameter and token, plus causal attention (2·2·3·T/2 per
-  // width).
-  double model_flops() const { return model_flops_; }
+  // Model FLOPs of one step with a target everywhere: 6 per parameter and token, and causal
+  // attention.
+  double model_flops() const;
+  // The same with the head's part for positions that have a target alone.
+  double step_flops(std::int64_t target_tokens) const;
 
   // Maps the arena. Call once, before everything below.
   void allocate();
@@ -73,7 +75,6 @@ class TrainingEngine {
   std::unique_ptr<CompiledProgram> compiled_, compiled_evaluation_;
   Plan plan_, evaluation_plan_;
   std::int64_t arena_bytes_ = 0;
-  double model_flops_ = 0;
   std::shared_ptr<HostArena> arena_;
   std::unique_ptr<Executor> executor_, evaluator_;
 };

@@ -16,9 +16,8 @@
 #include "data/batch_source.h"
 #include "data/dataset.h"
 #include "data/packer.h"
-#include "formats/tensorboard.h"
 #include "machine/gemm_rate.h"
-#include "report/metrics.h"
+#include "report/metrics_writer.h"
 #include "report/process_memory.h"
 #include "report/progress.h"
 #include "report/run_folder.h"
@@ -57,10 +56,6 @@ double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-double unix_time() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 std::int64_t total_steps(const RunConfig& config, const Dataset& dataset) {
   if (config.train.steps) return *config.train.steps;
   const double rows = static_cast<double>(count_rows(dataset, config.data.shuffle, 0));
@@ -88,10 +83,7 @@ class Run {
     open_data();
     prepare_engine();
     restore_or_start();
-    MetricsFile metrics(folder_.metrics_path(), step_);
-    metrics_ = &metrics;
-    TensorboardWriter events(folder_.tensorboard_path());
-    events_ = &events;
+    metrics_.emplace(folder_.metrics_path(), folder_.tensorboard_path(), step_);
     gemm_gflops_ = measure_gemm_gflops(config_.train.dtype, 0.3);
     const SignalWatch watch;
     if (step_ == 0) validate();  // where the model stands before it has learnt anything
@@ -182,17 +174,10 @@ class Run {
     metrics.seconds = seconds_now() - start;
     metrics.peak_rss_bytes = peak_rss_bytes();
     metrics_->write(metrics);
-    const ScalarEvent scalars[] = {
-        {"train/loss", static_cast<float>(metrics.loss)},
-        {"train/grad_norm", static_cast<float>(metrics.grad_norm)},
-        {"train/lr", static_cast<float>(lr)},
-        {"train/tokens_per_second",
-         static_cast<float>(static_cast<double>(metrics.tokens) / metrics.seconds)}};
-    events_->write(step_, unix_time(), scalars);
     ProgressStep shown{step_,           metrics.loss, metrics.tokens,
                        metrics.seconds, std::nullopt, std::nullopt};
     if (gemm_gflops_ > 0)
-      shown.gemm_share = engine_->model_flops() / metrics.seconds / 1e9 / gemm_gflops_;
+      shown.gemm_share = engine_->step_flops(targets) / metrics.seconds / 1e9 / gemm_gflops_;
     progress_->step(shown);
   }
 
@@ -209,8 +194,6 @@ class Run {
     metrics.target_tokens = totals.target_tokens;
     metrics.seconds = seconds_now() - start;
     metrics_->write(metrics);
-    const ScalarEvent scalar[] = {{"validation/loss", static_cast<float>(metrics.validation_loss)}};
-    events_->write(step_, unix_time(), scalar);
     progress_->note(fmt::format("step {}: validation loss {:.4f} nats per token ({:.1f} s)", step_,
                                 metrics.validation_loss, metrics.seconds));
   }
@@ -237,8 +220,7 @@ class Run {
   std::optional<TrainingEngine> engine_;
   std::optional<Progress> progress_;
   std::vector<Batch> microbatches_;
-  MetricsFile* metrics_ = nullptr;
-  TensorboardWriter* events_ = nullptr;
+  std::optional<MetricsWriter> metrics_;
   double gemm_gflops_ = 0;
   std::int64_t step_ = 0, steps_ = 0, saved_ = -1;
 };

@@ -1,3 +1,4 @@
+// The small parts everything rests on: dtypes, halves, shapes, loops, random numbers.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -35,9 +36,9 @@ TEST(Half, EveryF16RoundTripsThroughF32) {
 
 TEST(Half, Bf16RoundsToNearestEven) {
   EXPECT_EQ(to_bf16(1.0f).bits, 0x3f80);
-  EXPECT_EQ(to_bf16(1.0f + 0x1p-8f).bits, 0x3f80);            // tie goes to even
+  EXPECT_EQ(to_bf16(1.0f + 0x1p-8f).bits, 0x3f80);             // tie goes to even
   EXPECT_EQ(to_bf16(1.0f + 0x1p-8f + 0x1p-20f).bits, 0x3f81);  // above the tie goes up
-  EXPECT_EQ(to_bf16(1.0f + 0x3p-8f).bits, 0x3f82);            // tie goes to even
+  EXPECT_EQ(to_bf16(1.0f + 0x3p-8f).bits, 0x3f82);             // tie goes to even
   EXPECT_TRUE(std::isnan(to_f32(to_bf16(std::nanf("")))));
 }
 

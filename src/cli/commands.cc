@@ -27,6 +27,8 @@ int status_of(ErrorKind kind) {
   }
 }
 
+}  // namespace
+
 int run(int argc, char** argv) {
   CLI::App app{
       "Outsize trains, evaluates and runs language models inside a planned memory budget."};
@@ -61,14 +63,8 @@ int run(int argc, char** argv) {
   return exit_status;
 }
 
-}  // namespace
-
 void set_exit_status(int status) {
   exit_status = status;
 }
 
 }  // namespace outsize
-
-int main(int argc, char** argv) {
-  return outsize::run(argc, argv);
-}
