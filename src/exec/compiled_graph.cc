@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backends/null/null_kernel.h"
 #include "core/gap_allocator.h"
 #include "ops/ops.h"
 
@@ -17,9 +18,20 @@ const Kernel* KernelCache::get(const OpDef& op, const Attrs& attrs,
   }
   auto [at, fresh] = kernels_.try_emplace(key);
   const KernelQuery query{attrs, inputs, outputs};
-  if (fresh)
-    at->second = reference_only_ ? make_reference_kernel(op, query) : make_kernel(op, query);
+  if (fresh) at->second = make(op, query);
   return at->second.get();
+}
+
+std::unique_ptr<Kernel> KernelCache::make(const OpDef& op, const KernelQuery& query) const {
+  switch (choice_) {
+    case KernelChoice::best:
+      return make_kernel(op, query);
+    case KernelChoice::reference:
+      return make_reference_kernel(op, query);
+    case KernelChoice::null:
+      return std::make_unique<NullKernel>();
+  }
+  return nullptr;
 }
 
 namespace {

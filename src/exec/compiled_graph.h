@@ -13,16 +13,23 @@
 
 namespace outsize {
 
+enum class KernelChoice {
+  best,       // the first candidate that takes the query
+  reference,  // float64 loops: the oracle
+  null,       // nothing is computed (backends/null)
+};
+
 // Kernels are stateless, so nodes that ask the same share one. Keyed by op, attributes and types.
 class KernelCache {
  public:
-  // With reference_only, every node runs the float64 reference: for tests.
-  explicit KernelCache(bool reference_only = false) : reference_only_(reference_only) {}
+  explicit KernelCache(KernelChoice choice = KernelChoice::best) : choice_(choice) {}
   const Kernel* get(const OpDef& op, const Attrs& attrs, const std::vector<ValueType>& inputs,
                     const std::vector<ValueType>& outputs);
 
  private:
-  bool reference_only_;
+  std::unique_ptr<Kernel> make(const OpDef& op, const KernelQuery& query) const;
+
+  KernelChoice choice_;
   std::map<std::string, std::unique_ptr<Kernel>> kernels_;
 };
 

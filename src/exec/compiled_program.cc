@@ -22,7 +22,7 @@ std::set<ValueId> external_values(const Backward& backward) {
 }  // namespace
 
 CompiledProgram::CompiledProgram(const Program& program, const CompileOptions& options)
-    : program_(program), kernels_(options.reference_only) {
+    : program_(program), kernels_(options.kernels) {
   verify(program);
   find_wanted_values();
   segments_.resize(program.segments.size());

@@ -15,8 +15,8 @@ namespace outsize {
 
 struct CompileOptions {
   bool training = false;
-  bool recompute = false;       // keep only segment inputs and recompute the rest in backward
-  bool reference_only = false;  // float64 reference kernels: for tests
+  bool recompute = false;  // keep only segment inputs and recompute the rest in backward
+  KernelChoice kernels = KernelChoice::best;
 };
 
 class CompiledProgram {

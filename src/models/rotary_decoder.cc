@@ -6,16 +6,15 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "models/limits.h"
 #include "ops/add/add.h"
 #include "ops/embedding/embedding.h"
 
 namespace outsize {
 namespace {
 
-constexpr std::int64_t kSizeMax = 1 << 24;
-constexpr std::int64_t kLayersMax = 10000;
-
 void check(const RotaryDecoderConfig& c, const std::string& file) {
+  check_heads(c.heads, c.head_dim, file);
   if (c.heads % c.kv_heads != 0)
     fail(ErrorKind::InvalidArgument,
          "[model] {}: query heads are not a multiple of key/value heads; got {} and {}", file,
@@ -190,14 +189,14 @@ std::vector<GgufExtraTensor> RotaryDecoder::gguf_extra_tensors() const {
 RotaryDecoderConfig read_rotary_decoder(const JsonFields& f) {
   RotaryDecoderConfig c;
   c.layers = f.integer("num_hidden_layers", 1, kLayersMax);
-  c.width = f.integer("hidden_size", 1, kSizeMax);
-  c.heads = f.integer("num_attention_heads", 1, kSizeMax);
-  c.kv_heads = f.integer_or("num_key_value_heads", c.heads, 1, kSizeMax);
+  c.width = f.integer("hidden_size", 1, kWidthMax);
+  c.heads = f.integer("num_attention_heads", 1, kWidthMax);
+  c.kv_heads = f.integer_or("num_key_value_heads", c.heads, 1, kWidthMax);
   if (!f.has("head_dim") && c.width % c.heads != 0)
     f.fail_field("num_attention_heads", "does not divide hidden_size, and there is no head_dim");
-  c.head_dim = f.integer_or("head_dim", c.width / c.heads, 1, kSizeMax);
-  c.feed_forward = f.integer("intermediate_size", 1, kSizeMax);
-  c.vocabulary = f.integer("vocab_size", 1, kSizeMax);
+  c.head_dim = f.integer_or("head_dim", c.width / c.heads, 1, kWidthMax);
+  c.feed_forward = f.integer("intermediate_size", 1, kWidthMax);
+  c.vocabulary = f.integer("vocab_size", 1, kVocabularyMax);
   c.context = f.integer_or("max_position_embeddings", 2048, 1);
   c.eps = f.number_or("rms_norm_eps", 1e-6);
   c.rope = read_rope(f, "", "rope_theta", 10000.0);
@@ -215,11 +214,11 @@ RotaryDecoderConfig read_rotary_decoder(const GgufFile& file, const std::string&
   RotaryDecoderConfig c;
   c.gguf_architecture = architecture;
   c.layers = file.integer(p + "block_count", 1, kLayersMax);
-  c.width = file.integer(p + "embedding_length", 1, kSizeMax);
-  c.heads = file.integer(p + "attention.head_count", 1, kSizeMax);
-  c.kv_heads = file.integer_or(p + "attention.head_count_kv", c.heads, 1, kSizeMax);
-  c.head_dim = file.integer_or(p + "attention.key_length", c.width / c.heads, 1, kSizeMax);
-  c.feed_forward = file.integer(p + "feed_forward_length", 1, kSizeMax);
+  c.width = file.integer(p + "embedding_length", 1, kWidthMax);
+  c.heads = file.integer(p + "attention.head_count", 1, kWidthMax);
+  c.kv_heads = file.integer_or(p + "attention.head_count_kv", c.heads, 1, kWidthMax);
+  c.head_dim = file.integer_or(p + "attention.key_length", c.width / c.heads, 1, kWidthMax);
+  c.feed_forward = file.integer(p + "feed_forward_length", 1, kWidthMax);
   c.context = file.integer_or(p + "context_length", 2048, 1);
   c.eps = file.number(p + "attention.layer_norm_rms_epsilon");
   c.rope.theta = file.number_or(p + "rope.freq_base", 10000.0);

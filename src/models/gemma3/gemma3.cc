@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "models/family.h"
+#include "models/limits.h"
 #include "models/rope_config.h"
 #include "ops/add/add.h"
 #include "ops/embedding/embedding.h"
@@ -14,8 +15,6 @@
 namespace outsize {
 namespace {
 
-constexpr std::int64_t kSizeMax = 1 << 24;
-constexpr std::int64_t kLayersMax = 10000;
 constexpr int kGlobal = 0, kLocal = 1;  // layer kinds, and their rotary tables
 
 struct Gemma3Config {
@@ -184,6 +183,7 @@ GgufMetadata Gemma3::gguf_metadata() const {
 }
 
 void check(const Gemma3Config& c, const std::string& file) {
+  check_heads(c.heads, c.head_dim, file);
   if (c.heads % c.kv_heads != 0 || c.head_dim % 2 != 0 || !(c.query_scalar > 0) || !(c.eps > 0))
     fail(ErrorKind::InvalidArgument,
          "[model] {}: heads, head_dim, query_pre_attn_scalar or rms_norm_eps do not fit; got {} "
@@ -207,12 +207,12 @@ std::unique_ptr<Model> from_hf(const JsonFields& f) {
   refuse_unbuilt(f);
   Gemma3Config c;
   c.layers = f.integer("num_hidden_layers", 1, kLayersMax);
-  c.width = f.integer("hidden_size", 1, kSizeMax);
-  c.heads = f.integer("num_attention_heads", 1, kSizeMax);
-  c.kv_heads = f.integer_or("num_key_value_heads", c.heads, 1, kSizeMax);
-  c.head_dim = f.integer_or("head_dim", 256, 1, kSizeMax);
-  c.feed_forward = f.integer("intermediate_size", 1, kSizeMax);
-  c.vocabulary = f.integer("vocab_size", 1, kSizeMax);
+  c.width = f.integer("hidden_size", 1, kWidthMax);
+  c.heads = f.integer("num_attention_heads", 1, kWidthMax);
+  c.kv_heads = f.integer_or("num_key_value_heads", c.heads, 1, kWidthMax);
+  c.head_dim = f.integer_or("head_dim", 256, 1, kWidthMax);
+  c.feed_forward = f.integer("intermediate_size", 1, kWidthMax);
+  c.vocabulary = f.integer("vocab_size", 1, kVocabularyMax);
   c.context = f.integer_or("max_position_embeddings", 131072, 1);
   c.window = f.integer_or("sliding_window", 4096, 1);
   c.eps = f.number_or("rms_norm_eps", 1e-6);
@@ -244,11 +244,11 @@ std::unique_ptr<Model> from_hf(const JsonFields& f) {
 std::unique_ptr<Model> from_gguf(const GgufFile& file) {
   Gemma3Config c;
   c.layers = file.integer("gemma3.block_count", 1, kLayersMax);
-  c.width = file.integer("gemma3.embedding_length", 1, kSizeMax);
-  c.heads = file.integer("gemma3.attention.head_count", 1, kSizeMax);
-  c.kv_heads = file.integer_or("gemma3.attention.head_count_kv", c.heads, 1, kSizeMax);
-  c.head_dim = file.integer_or("gemma3.attention.key_length", 256, 1, kSizeMax);
-  c.feed_forward = file.integer("gemma3.feed_forward_length", 1, kSizeMax);
+  c.width = file.integer("gemma3.embedding_length", 1, kWidthMax);
+  c.heads = file.integer("gemma3.attention.head_count", 1, kWidthMax);
+  c.kv_heads = file.integer_or("gemma3.attention.head_count_kv", c.heads, 1, kWidthMax);
+  c.head_dim = file.integer_or("gemma3.attention.key_length", 256, 1, kWidthMax);
+  c.feed_forward = file.integer("gemma3.feed_forward_length", 1, kWidthMax);
   c.context = file.integer_or("gemma3.context_length", 131072, 1);
   c.window = file.integer_or("gemma3.attention.sliding_window", 1024, 1);
   c.eps = file.number("gemma3.attention.layer_norm_rms_epsilon");

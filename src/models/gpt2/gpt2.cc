@@ -7,14 +7,12 @@
 
 #include "core/error.h"
 #include "models/family.h"
+#include "models/limits.h"
 #include "ops/add/add.h"
 #include "ops/embedding/embedding.h"
 
 namespace outsize {
 namespace {
-
-constexpr std::int64_t kSizeMax = 1 << 24;
-constexpr std::int64_t kLayersMax = 10000;
 
 struct Gpt2Config {
   std::int64_t layers = 0, width = 0, heads = 0, feed_forward = 0, vocabulary = 0, context = 0;
@@ -141,6 +139,9 @@ std::vector<WeightSource> Gpt2::weights() const {
 }
 
 void check(const Gpt2Config& c, const std::string& file) {
+  if (c.vocabulary > kVocabularyMax)
+    fail(ErrorKind::InvalidArgument, "[model] {}: vocabulary too large; got {}", file,
+         c.vocabulary);
   if (c.width % c.heads != 0 || c.width / c.heads % 2 != 0)
     fail(ErrorKind::InvalidArgument,
          "[model] {}: heads do not divide the width into even parts; got {} heads, width {}", file,
@@ -150,11 +151,12 @@ void check(const Gpt2Config& c, const std::string& file) {
 std::unique_ptr<Model> from_hf(const JsonFields& f) {
   Gpt2Config c;
   c.layers = f.integer("n_layer", 1, kLayersMax);
-  c.width = f.integer("n_embd", 1, kSizeMax);
-  c.heads = f.integer("n_head", 1, kSizeMax);
-  c.feed_forward = f.integer_or("n_inner", 4 * c.width, 1, kSizeMax);
-  c.vocabulary = f.integer("vocab_size", 1, kSizeMax);
-  c.context = f.integer_or("n_positions", f.integer_or("n_ctx", 1024, 1, kSizeMax), 1, kSizeMax);
+  c.width = f.integer("n_embd", 1, kWidthMax);
+  c.heads = f.integer("n_head", 1, kWidthMax);
+  c.feed_forward = f.integer_or("n_inner", 4 * c.width, 1, kWidthMax);
+  c.vocabulary = f.integer("vocab_size", 1, kVocabularyMax);
+  c.context = f.integer_or("n_positions", f.integer_or("n_ctx", 1024, 1, kVocabularyMax), 1,
+                           kVocabularyMax);
   c.eps = f.number_or("layer_norm_epsilon", 1e-5);
   c.tied = f.boolean_or("tie_word_embeddings", true);
   c.initializer_range = f.number_or("initializer_range", 0.02);
@@ -168,10 +170,10 @@ std::unique_ptr<Model> from_hf(const JsonFields& f) {
 std::unique_ptr<Model> from_gguf(const GgufFile& file) {
   Gpt2Config c;
   c.layers = file.integer("gpt2.block_count", 1, kLayersMax);
-  c.width = file.integer("gpt2.embedding_length", 1, kSizeMax);
-  c.heads = file.integer("gpt2.attention.head_count", 1, kSizeMax);
-  c.feed_forward = file.integer("gpt2.feed_forward_length", 1, kSizeMax);
-  c.context = file.integer("gpt2.context_length", 1, kSizeMax);
+  c.width = file.integer("gpt2.embedding_length", 1, kWidthMax);
+  c.heads = file.integer("gpt2.attention.head_count", 1, kWidthMax);
+  c.feed_forward = file.integer("gpt2.feed_forward_length", 1, kWidthMax);
+  c.context = file.integer("gpt2.context_length", 1, kVocabularyMax);
   c.eps = file.number("gpt2.attention.layer_norm_epsilon");
   const GgufTensor* table = file.find_tensor("token_embd.weight");
   if (!table || table->shape.ndim() != 2)
