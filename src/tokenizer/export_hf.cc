@@ -184,7 +184,8 @@ KindText byte_level_text(const GgufPattern& pattern) {
         json_quoted(regex));
   };
   const std::string byte_level =
-      R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false})";
+      R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, )"
+      R"("use_regex": false})";
   KindText text;
   text.normalizer = "null";
   text.pre_tokenizer = fmt::format("{{\"type\": \"Sequence\", \"pretokenizers\": [{}{}{}]}}",

@@ -138,7 +138,7 @@ std::unique_ptr<Tokenizer> make_gguf_bpe_tokenizer(const GgufVocabulary& vocabul
   const bool adds_bos = vocabulary.add_bos >= 0 ? vocabulary.add_bos == 1 : pattern->adds_bos;
   tables.adds_bos = tables.bos >= 0 && adds_bos;
   return std::make_unique<GgufBpeTokenizer>(std::move(tables), make_gguf_token_finder(vocabulary),
-                                            PreTokenizer::from_patterns(patterns, LongS::Differs),
+                                            PreTokenizer::from_patterns(patterns, Peer::LlamaCpp),
                                             make_bpe(vocabulary, pattern->ignore_merges));
 }
 

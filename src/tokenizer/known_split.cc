@@ -10,14 +10,18 @@ namespace {
 constexpr std::string_view kGpt2 =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kLlama3 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kQwen2 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3})"
+    R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kQwen2 = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N})"
+                                    R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 class Scanner {
  public:
-  Scanner(std::string_view text, bool ignore_case, LongS long_s)
-      : text_(text), classes_(char_classes()), ignore_case_(ignore_case), long_s_(long_s) {}
+  Scanner(std::string_view text, bool ignore_case, Peer peer)
+      : text_(text),
+        classes_(peer == Peer::LlamaCpp ? char_classes_without_new_numbers() : char_classes()),
+        ignore_case_(ignore_case),
+        peer_(peer) {}
 
   bool at_end(std::size_t at) const { return at >= text_.size(); }
   char byte(std::size_t at) const { return at < text_.size() ? text_[at] : '\0'; }
@@ -49,7 +53,7 @@ class Scanner {
     if (first == 's' || first == 't' || first == 'm' || first == 'd') return at + 2;
     if ((first == 'r' || first == 'v') && second == 'e') return at + 3;
     if (first == 'l' && second == 'l') return at + 3;
-    const bool long_s = ignore_case_ && long_s_ == LongS::Folds;
+    const bool long_s = ignore_case_ && peer_ == Peer::Tokenizers;
     return long_s && text_.substr(at + 1, 2) == "\u017F" ? at + 3 : at;
   }
 
@@ -76,7 +80,7 @@ class Scanner {
   std::string_view text_;
   const CharClass* classes_;
   bool ignore_case_;
-  LongS long_s_;
+  Peer peer_;
   std::size_t next_ = 0;
 };
 
@@ -129,11 +133,11 @@ KnownPattern recognize_pattern(std::string_view pattern) {
   return KnownPattern::None;
 }
 
-void split_known(KnownPattern pattern, LongS long_s, std::string_view text, Span part,
+void split_known(KnownPattern pattern, Peer peer, std::string_view text, Span part,
                  std::vector<Span>& out) {
   // What stands outside the part is not seen, as if it were a text of its own.
   const std::string_view inside = text.substr(part.begin, part.end - part.begin);
-  Scanner scan(inside, pattern != KnownPattern::Gpt2, long_s);
+  Scanner scan(inside, pattern != KnownPattern::Gpt2, peer);
   for (std::size_t at = 0; at < inside.size();) {
     const std::size_t end = pattern == KnownPattern::Gpt2
                                 ? gpt2_end(scan, at)

@@ -21,9 +21,9 @@ enum class KnownPattern {
   Qwen2,   // as Llama3, single digits
 };
 
-// How case-insensitive contractions treat U+017F, which folds to s: regex engines accept it,
-// llama.cpp's own splitters do not.
-enum class LongS { Folds, Differs };
+// Whose reading of the patterns counts. llama.cpp's own splitters do not fold U+017F to s in
+// contractions, as regex engines do when ignoring case, and know numbers up to Unicode 15.
+enum class Peer { Tokenizers, LlamaCpp };
 
 // The patterns as tokenizer files write them; None has none.
 std::string_view text_of(KnownPattern pattern);
@@ -32,7 +32,7 @@ KnownPattern recognize_pattern(std::string_view pattern);
 
 // Appends the pieces of text[begin, end), which cover it. `text` is valid UTF-8 below 4 GiB.
 // Linear.
-void split_known(KnownPattern pattern, LongS long_s, std::string_view text, Span part,
+void split_known(KnownPattern pattern, Peer peer, std::string_view text, Span part,
                  std::vector<Span>& out);
 
 }  // namespace outsize

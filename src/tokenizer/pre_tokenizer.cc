@@ -126,7 +126,7 @@ KnownPattern add_split(const JsonFields& fields, Steps& steps) {
   const bool plain =
       behavior == SplitBehavior::Isolated || (behavior == SplitBehavior::Removed && invert);
   if (known != KnownPattern::None && plain) {
-    steps.push_back(std::make_shared<KnownSplit>(known, LongS::Folds));
+    steps.push_back(std::make_shared<KnownSplit>(known, Peer::Tokenizers));
     return known;
   }
   steps.push_back(std::make_shared<RegexSplit>(Regex(text, where), behavior, invert));
@@ -136,7 +136,7 @@ KnownPattern add_split(const JsonFields& fields, Steps& steps) {
 KnownPattern add_byte_level(const JsonFields& fields, Steps& steps) {
   if (fields.boolean_or("add_prefix_space", true)) steps.push_back(std::make_shared<PrefixSpace>());
   if (!fields.boolean_or("use_regex", true)) return KnownPattern::None;
-  steps.push_back(std::make_shared<KnownSplit>(KnownPattern::Gpt2, LongS::Folds));
+  steps.push_back(std::make_shared<KnownSplit>(KnownPattern::Gpt2, Peer::Tokenizers));
   return KnownPattern::Gpt2;
 }
 
@@ -188,14 +188,13 @@ PreTokenizer PreTokenizer::from_json(const nlohmann::json& value, const std::str
   return result;
 }
 
-PreTokenizer PreTokenizer::from_patterns(const std::vector<std::string_view>& patterns,
-                                         LongS long_s) {
+PreTokenizer PreTokenizer::from_patterns(const std::vector<std::string_view>& patterns, Peer peer) {
   PreTokenizer result;
   result.byte_level_ = true;
   for (const std::string_view pattern : patterns) {
     const KnownPattern known = recognize_pattern(pattern);
     if (known != KnownPattern::None) {
-      result.steps_.push_back(std::make_shared<KnownSplit>(known, long_s));
+      result.steps_.push_back(std::make_shared<KnownSplit>(known, peer));
       result.known_pattern_ = known;
     } else {
       result.steps_.push_back(std::make_shared<RegexSplit>(

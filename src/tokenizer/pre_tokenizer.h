@@ -32,7 +32,7 @@ class PreTokenizer {
   // malformed ones; `file` is named in messages.
   static PreTokenizer from_json(const nlohmann::json& value, const std::string& file);
   // A list of patterns, applied one after the other (GGUF vocabularies name theirs by label).
-  static PreTokenizer from_patterns(const std::vector<std::string_view>& patterns, LongS long_s);
+  static PreTokenizer from_patterns(const std::vector<std::string_view>& patterns, Peer peer);
 
   void split(Pieces& pieces) const;
   // Whether pieces reach the model as bytes.

@@ -90,7 +90,7 @@ void RegexSplit::apply(Pieces& pieces) const {
 void KnownSplit::apply(Pieces& pieces) const {
   std::vector<Span> out;
   out.reserve(pieces.text.size() / 4 + 16);
-  for (const Span& piece : pieces.spans) split_known(pattern_, long_s_, pieces.text, piece, out);
+  for (const Span& piece : pieces.spans) split_known(pattern_, peer_, pieces.text, piece, out);
   pieces.spans = std::move(out);
 }
 

@@ -25,12 +25,12 @@ class RegexSplit final : public PreTokenizerStep {
 
 class KnownSplit final : public PreTokenizerStep {
  public:
-  KnownSplit(KnownPattern pattern, LongS long_s) : pattern_(pattern), long_s_(long_s) {}
+  KnownSplit(KnownPattern pattern, Peer peer) : pattern_(pattern), peer_(peer) {}
   void apply(Pieces& pieces) const override;
 
  private:
   KnownPattern pattern_;
-  LongS long_s_;
+  Peer peer_;
 };
 
 }  // namespace outsize

@@ -1,5 +1,5 @@
-// Carrying a tokenizer along when a model is written in another format. What the other format cannot
-// express is refused.
+// Carrying a tokenizer along when a model is written in another format. What the other format
+// cannot express is refused.
 #pragma once
 
 #include <cstdint>

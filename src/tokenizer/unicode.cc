@@ -205,6 +205,15 @@ bool is_word_character(std::string_view text, std::size_t at) {
   }
 }
 
+const CharClass* char_classes_without_new_numbers() {
+  static const std::vector<CharClass> classes = [] {
+    std::vector<CharClass> result(char_classes(), char_classes() + kCodePoints);
+    mark(result, kNewNumbers, CharClass::Other);
+    return result;
+  }();
+  return classes.data();
+}
+
 std::string normalize(std::string_view text, NormalForm form) {
   std::string out;
   out.reserve(text.size());

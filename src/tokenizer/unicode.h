@@ -17,6 +17,8 @@ enum class CharClass : std::uint8_t {
 
 // Class of every code point below 0x110000; made on first use, thread-safe.
 const CharClass* char_classes();
+// The same, with the numbers of Unicode 15.1 and 16 as Other: how llama.cpp sees them.
+const CharClass* char_classes_without_new_numbers();
 
 enum class NormalForm { Nfc, Nfd, Nfkc, Nfkd };
 

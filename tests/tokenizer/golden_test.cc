@@ -2,7 +2,9 @@
 // gave (make_goldens.py).
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "formats/json.h"
 #include "tokenizer/samples.h"
@@ -90,6 +92,28 @@ TEST(Encode, RepairsInvalidUtf8AsThePeersDo) {
   EXPECT_EQ(gguf->encode("a\xE3\x81z"), gguf->encode("a\uFFFD\uFFFDz"));
   const auto spm = load_tokenizer(data_folder() / "spm.gguf");
   EXPECT_EQ(spm->decode(spm->encode("a\xE3\x81z\xFF"), false), "a\xE3\x81z\xFF");
+}
+
+TEST(Encode, FromSeveralThreads) {
+  const std::vector<std::string> texts = sample_texts();
+  for (const char* name : {"mixed", "spm.gguf"}) {
+    const auto tokenizer = load_tokenizer(data_folder() / name);
+    std::vector<Ids> expected;
+    for (const std::string& text : texts) expected.push_back(tokenizer->encode(text, true));
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] {
+        for (int round = 0; round < 5; ++round) {
+          for (std::size_t i = 0; i < texts.size(); ++i) {
+            if (tokenizer->encode(texts[i], true) != expected[i]) ++wrong;
+          }
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(wrong, 0);
+  }
 }
 
 // Quadratic time would take hours here.

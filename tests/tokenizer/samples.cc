@@ -79,18 +79,25 @@ std::string random_text(std::mt19937_64& random, int characters) {
 }
 
 std::string small_tokenizer_json() {
-  return R"({"version":"1.0","truncation":null,"padding":null,
-"added_tokens":[{"id":9,"content":"<s>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true},
-{"id":10,"content":"</s>","single_word":false,"lstrip":true,"rstrip":true,"normalized":false,"special":true},
-{"id":11,"content":"<é>","single_word":true,"lstrip":false,"rstrip":false,"normalized":true,"special":false}],
-"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Replace","pattern":{"Regex":"z+"},"content":"b"}]},
-"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"\\w+|\\s+"},"behavior":"Isolated","invert":false},
-{"type":"Digits","individual_digits":true},{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}]},
-"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],
+  return R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":[
+{"id":9,"content":"<s>","single_word":false,"lstrip":false,"rstrip":false,
+"normalized":false,"special":true},
+{"id":10,"content":"</s>","single_word":false,"lstrip":true,"rstrip":true,
+"normalized":false,"special":true},
+{"id":11,"content":"<é>","single_word":true,"lstrip":false,"rstrip":false,
+"normalized":true,"special":false}],
+"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},
+{"type":"Replace","pattern":{"Regex":"z+"},"content":"b"}]},
+"pre_tokenizer":{"type":"Sequence","pretokenizers":[
+{"type":"Split","pattern":{"Regex":"\\w+|\\s+"},"behavior":"Isolated","invert":false},
+{"type":"Digits","individual_digits":true},
+{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}]},
+"post_processor":{"type":"TemplateProcessing","single":[
+{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],
 "pair":[],"special_tokens":{"<s>":{"id":"<s>","ids":[9],"tokens":["<s>"]}}},
 "decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true},
-"model":{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,
-"fuse_unk":false,"byte_fallback":false,"ignore_merges":false,
+"model":{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,
+"end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,"ignore_merges":false,
 "vocab":{"a":0,"b":1,"Ġ":2,"c":3,"ab":4,"Ġab":5,"abc":6,"Ã":7,"©":8},
 "merges":["a b",["Ġ","ab"],["ab","c"]]}})";
 }

@@ -39,7 +39,8 @@ TEST_P(KnownSplitTest, EqualsPcre2) {
   for (int round = 0; round < 30'000; ++round) {
     const std::string text = random_text(random, 30);
     std::vector<Span> fast;
-    split_known(GetParam(), LongS::Folds, text, {0, static_cast<std::uint32_t>(text.size())}, fast);
+    split_known(GetParam(), Peer::Tokenizers, text, {0, static_cast<std::uint32_t>(text.size())},
+                fast);
     std::vector<Span> slow;
     regex.for_each_match(text, [&](std::size_t begin, std::size_t end) {
       slow.push_back({static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)});
@@ -61,7 +62,7 @@ INSTANTIATE_TEST_SUITE_P(Patterns, KnownSplitTest,
 TEST(KnownSplit, SeesOnlyItsPart) {
   const std::string text = "ab  cd";
   std::vector<Span> spans;
-  split_known(KnownPattern::Gpt2, LongS::Folds, text, {0, 4}, spans);
+  split_known(KnownPattern::Gpt2, Peer::Tokenizers, text, {0, 4}, spans);
   ASSERT_EQ(spans.size(), 2u);  // both spaces: nothing follows them inside the part
   EXPECT_EQ(spans[1].end, 4u);
 }
