@@ -85,7 +85,7 @@ def split(packages, rows, valid_rows, test_rows):
     order = sorted(packages, key=lambda name: (fraction_of(name), name))
     parts = {"train": [], "valid": [], "test": []}
     held_out = HELD_OUT_PERCENT / 100
-    valid_share = held_out * valid_rows / max(valid_rows + test_rows, 1)
+    valid_share = held_out / 3  # fixed: asking for fewer rows only cuts a file short
     wanted = {"train": rows, "valid": valid_rows, "test": test_rows}
     used = collections.Counter()
     for name in order:

@@ -62,6 +62,8 @@ class Dataset(unittest.TestCase):
         part = make_dataset.split(self.packages, 50, 20, 20)
         self.assertEqual(part["train"], whole["train"][:50])
         self.assertEqual((part["valid"], part["test"]), (whole["valid"], whole["test"]))
+        less = make_dataset.split(self.packages, 50, 20, 5)
+        self.assertEqual((less["valid"], less["test"]), (whole["valid"], whole["test"][:5]))
 
     def test_order_does_not_depend_on_the_index(self):
         turned = dict(reversed(self.packages.items()))
