@@ -12,8 +12,10 @@
 #include "backends/cpu/matmul.h"
 #include "core/error.h"
 #include "core/half.h"
+#include "core/parallel.h"
 #include "core/rng.h"
 #include "ops/attention/attention.h"
+#include "ops/cached_attention/cached_attention.h"
 #include "ops/ops.h"
 
 namespace outsize {
@@ -123,6 +125,44 @@ void measure(benchmark::State& state, Setting s, bool forward, bool backward) {
       1048576;
 }
 
+// Bytes per second of reading memory far beyond every cache, all threads.
+double read_rate() {
+  constexpr std::int64_t kCount = 1 << 26, kChunk = 1 << 16;
+  const std::vector<std::uint64_t> data(kCount, 1);
+  std::vector<std::uint64_t> sums(kCount / kChunk);
+  const double seconds = fastest_seconds(4, [&] {
+    parallel_for(kCount, kChunk, [&](std::int64_t begin, std::int64_t end) {
+      std::uint64_t sum = 0;
+      for (std::int64_t i = begin; i < end; ++i) sum += data[static_cast<size_t>(i)];
+      sums[static_cast<size_t>(begin / kChunk)] = sum;
+    });
+    benchmark::DoNotOptimize(sums.data());
+  });
+  return 8.0 * kCount / seconds;
+}
+
+// One token behind a full cache of `length` tokens.
+void decode(benchmark::State& state, Setting s) {
+  Attrs attrs = to_attrs({s.heads, s.kv_heads, s.head_dim, 0.1, s.window, 0});
+  attrs.set("capacity", s.length);
+  attrs.set("accumulate", std::int64_t{1});
+  const ValueType q{DType::bf16, {1, s.heads * s.head_dim}};
+  const ValueType kv{DType::bf16, {1, s.kv_heads * s.head_dim}};
+  const Case one(cached_attention_op(), attrs, {q, kv, kv, {DType::i32, {1}}}, s.length);
+  *static_cast<std::int32_t*>(const_cast<void*>(one.in[3])) =
+      static_cast<std::int32_t>(s.length - 1);
+  for (size_t cache : {1, 2})
+    std::fill_n(static_cast<bf16*>(one.out[cache]), one.outputs[cache].shape.numel(),
+                to_bf16(0.5f));
+  double best = 1e30;
+  for (auto _ : state) best = std::min(best, fastest_seconds(1, [&] { one.run(); }));
+  const double rate = static_cast<double>(2 * one.outputs[1].bytes()) / best;
+  const double read = read_rate();
+  state.counters["GB/s"] = rate * 1e-9;
+  state.counters["read"] = read * 1e-9;
+  state.counters["share"] = rate / read;
+}
+
 constexpr Setting kLlamaLong{1, 8192, 12, 12, 64, 0};
 constexpr Setting kGpt2{4, 512, 12, 12, 64, 0};
 constexpr Setting kQwen2{4, 512, 14, 2, 64, 0};
@@ -136,6 +176,14 @@ OUTSIZE_PASSES(llama_1x8192, kLlamaLong)
 OUTSIZE_PASSES(gpt2_4x512, kGpt2)
 OUTSIZE_PASSES(qwen2_4x512, kQwen2)
 OUTSIZE_PASSES(gemma3_4x512, kGemma)
+
+// Caches beyond the last-level cache.
+constexpr Setting kDecodeLlama{1, 32768, 32, 8, 128, 0};
+constexpr Setting kDecodeGpt2{1, 32768, 12, 12, 64, 0};
+constexpr Setting kDecodeGemma{1, 65536, 4, 1, 256, 0};
+BENCHMARK_CAPTURE(decode, llama3_32768, kDecodeLlama)->UseRealTime();
+BENCHMARK_CAPTURE(decode, gpt2_32768, kDecodeGpt2)->UseRealTime();
+BENCHMARK_CAPTURE(decode, gemma3_65536, kDecodeGemma)->UseRealTime();
 
 }  // namespace
 }  // namespace outsize

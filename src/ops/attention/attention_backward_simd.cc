@@ -60,12 +60,6 @@ struct Buffers {
   float *log_sum, *delta;                                // log_sum in powers of two
 };
 
-struct Tile {
-  KeyBlock keys;
-  int64_t vectors;  // lane vectors in use
-  const Bounds* bounds;
-};
-
 struct Clear {
   template <class Acc>
   [[gnu::always_inline]] inline void operator()(Acc& acc, int64_t, int64_t) const {
@@ -106,7 +100,7 @@ struct To {
 template <class T, bool kMasked>
 struct TakeScores {
   const Buffers<T>& buffers;
-  const Tile& tile;
+  const Bounds& bounds;
   float scale;
   template <int kVectors>
   [[gnu::always_inline]] inline void operator()(f32x16 (&acc)[kTileRows][kVectors], int64_t r,
@@ -118,7 +112,7 @@ struct TakeScores {
 #pragma GCC unroll 4
       for (int i = 0; i < kTileRows; ++i) {
         f32x16 score = acc[i][v] * scale;
-        if constexpr (kMasked) score = mask_score(*tile.bounds, vector + v, r + i, score);
+        if constexpr (kMasked) score = mask_score(bounds, vector + v, r + i, score);
         const f32x16 weight = exp2(score - log_sum);
         store(buffers.weights + (r + i) * kBlock + lane, weight);
         if constexpr (Words<T>::kPairs)
@@ -158,40 +152,56 @@ struct TakeWeightGradients {
 };
 
 template <class T>
-void weigh_block(const Sizes<T>& sizes, const Buffers<T>& buffers, const Tile& tile, float scale) {
+void weigh_block(const Sizes<T>& sizes, const Buffers<T>& buffers, const Tile& tile,
+                 const Bounds& bounds, float scale) {
   const Rows keys{buffers.key_rows, sizes.words, 1};
   const Columns queries{buffers.q_lanes, kBlock};
-  if (tile.bounds)
-    multiply<Words<T>::kPairs>(keys, queries, sizes.depth, tile.keys.count, 0, tile.vectors,
-                               Clear{}, TakeScores<T, true>{buffers, tile, scale});
-  else
-    multiply<Words<T>::kPairs>(keys, queries, sizes.depth, tile.keys.count, 0, tile.vectors,
-                               Clear{}, TakeScores<T, false>{buffers, tile, scale});
+  for (int i = 0; i < tile.slices; ++i) {
+    const Slice& slice = tile.slice[i];
+    if (tile.masked)
+      multiply<Words<T>::kPairs>(keys, queries, sizes.depth, slice.keys, slice.begin, slice.end,
+                                 Clear{}, TakeScores<T, true>{buffers, bounds, scale});
+    else
+      multiply<Words<T>::kPairs>(keys, queries, sizes.depth, slice.keys, slice.begin, slice.end,
+                                 Clear{}, TakeScores<T, false>{buffers, bounds, scale});
+  }
 }
 
 template <class T>
 void differentiate_weights(const Sizes<T>& sizes, const Buffers<T>& buffers, const Tile& tile) {
-  multiply<Words<T>::kPairs>({buffers.value_rows, sizes.words, 1}, {buffers.dout_lanes, kBlock},
-                             sizes.depth, tile.keys.count, 0, tile.vectors, Clear{},
-                             TakeWeightGradients<T>{buffers});
+  for (int i = 0; i < tile.slices; ++i)
+    multiply<Words<T>::kPairs>({buffers.value_rows, sizes.words, 1}, {buffers.dout_lanes, kBlock},
+                               sizes.depth, tile.slice[i].keys, tile.slice[i].begin,
+                               tile.slice[i].end, Clear{}, TakeWeightGradients<T>{buffers});
 }
 
-// sums[key][element] += (weights or dscores)·(dout or q), over the queries of the block.
+// sums[key][element] += (weights or dscores)·(dout or q), over the queries of the block. Keys that
+// only the second slice sees have no weights in the lanes of the first.
 template <class T>
 void add_to_keys(const Sizes<T>& sizes, const Tile& tile, const float* rows, const float* tokens,
                  float* sums) {
   const int64_t stride = sizes.vectors * kLanes;
-  multiply<Words<T>::kPairs>({rows, kRowWords<T>, 1}, {tokens, sizes.width},
-                             tile.vectors * kLanes / Words<T>::kDepth, tile.keys.count, 0,
-                             sizes.vectors, From{sums, stride}, To{sums, stride});
+  int64_t key = 0;
+  for (int i = 0; i < tile.slices; ++i) {
+    const int64_t word = tile.slice[i].begin * kLanes / Words<T>::kDepth;
+    const int64_t words = tile.vectors * kLanes / Words<T>::kDepth - word;
+    float* to = sums + key * stride;
+    multiply<Words<T>::kPairs>({rows + key * kRowWords<T> + word, kRowWords<T>, 1},
+                               {tokens + word * sizes.width, sizes.width}, words,
+                               tile.slice[i].keys - key, 0, sizes.vectors, From{to, stride},
+                               To{to, stride});
+    key = round_up(tile.slice[i].keys, kTileRows);
+  }
 }
 
 // dq[element][query] += Kᵀ·dscores.
 template <class T>
 void add_to_queries(const Sizes<T>& sizes, const Buffers<T>& buffers, const Tile& tile) {
-  multiply<Words<T>::kPairs>({buffers.key_tokens, 1, sizes.width}, {buffers.dscores, kBlock},
-                             round_up(tile.keys.count, kTileRows) / Words<T>::kDepth, sizes.rows, 0,
-                             tile.vectors, From{buffers.dq, kBlock}, To{buffers.dq, kBlock});
+  for (int i = 0; i < tile.slices; ++i)
+    multiply<Words<T>::kPairs>({buffers.key_tokens, 1, sizes.width}, {buffers.dscores, kBlock},
+                               round_up(tile.slice[i].keys, kTileRows) / Words<T>::kDepth,
+                               sizes.rows, tile.slice[i].begin, tile.slice[i].end,
+                               From{buffers.dq, kBlock}, To{buffers.dq, kBlock});
 }
 
 template <class T>
@@ -231,13 +241,13 @@ void start_queries(const AttentionBackward& args, const Sizes<T>& sizes, const B
 
 template <class T>
 void pack_keys(const AttentionBackward& args, const Sizes<T>& sizes, const Buffers<T>& buffers,
-               int64_t kv_head, const KeyBlock& keys) {
+               int64_t kv_head, int64_t begin, int64_t count) {
   const AttentionShape& shape = args.row.shape;
   const int64_t stride = shape.kv_heads * shape.head_dim;
-  const int64_t offset = keys.begin * stride + kv_head * shape.head_dim;
-  const Tokens<T> k{static_cast<const T*>(args.row.k) + offset, stride, keys.count, shape.head_dim};
-  const Tokens<T> v{static_cast<const T*>(args.row.v) + offset, stride, keys.count, shape.head_dim};
-  const int64_t rows = round_up(keys.count, kTileRows);
+  const int64_t offset = begin * stride + kv_head * shape.head_dim;
+  const Tokens<T> k{static_cast<const T*>(args.row.k) + offset, stride, count, shape.head_dim};
+  const Tokens<T> v{static_cast<const T*>(args.row.v) + offset, stride, count, shape.head_dim};
+  const int64_t rows = round_up(count, kTileRows);
   pack_rows(k, rows, buffers.key_rows, sizes.words);
   pack_rows(v, rows, buffers.value_rows, sizes.words);
   pack_tokens(k, rows, buffers.key_tokens, sizes.width);
@@ -250,14 +260,12 @@ void backward_block(const AttentionBackward& args, const Sizes<T>& sizes, const 
   const AttentionShape& shape = args.row.shape;
   start_queries(args, sizes, buffers, head, begin, end - begin);
   const Sight sight = sight_of(args.row, begin, end);
-  Bounds bounds;
   for (int64_t j = first_key_block(sight); j <= sight.highest_last; j += kBlock) {
-    const KeyBlock keys = key_block(sight, j);
-    const bool masked = keys.masked || keys.count % kTileRows != 0;
-    if (masked) set_bounds(sight, keys, bounds);
-    const Tile tile{keys, (end - begin + kLanes - 1) / kLanes, masked ? &bounds : nullptr};
-    pack_keys(args, sizes, buffers, kv_head, keys);
-    weigh_block(sizes, buffers, tile, shape.scale * kLog2E);
+    const Tile tile = tile_of(sight, j, end - begin);
+    Bounds bounds;
+    if (tile.masked) set_bounds(sight, j, bounds);
+    pack_keys(args, sizes, buffers, kv_head, j, tile.keys);
+    weigh_block(sizes, buffers, tile, bounds, shape.scale * kLog2E);
     differentiate_weights(sizes, buffers, tile);
     const int64_t at = j * sizes.vectors * kLanes;
     add_to_keys(sizes, tile, buffers.weight_rows, buffers.dout_tokens, dv + at);

@@ -90,11 +90,12 @@ class ForwardKernel : public Kernel {
 
   Status launch(const KernelArgs& args) const noexcept override {
     if (Status status = rows_.check(args.inputs[3]); !status.ok()) return status;
-    const std::int64_t blocks = (rows_.length + kAttentionBlock - 1) / kAttentionBlock;
+    const std::int64_t span = attention_span(rows_.shape);
+    const std::int64_t blocks = (rows_.length + span - 1) / span;
     const std::int64_t per_block = rows_.count * rows_.shape.kv_heads;
     run_tasks(blocks * per_block, rows_.slots, [&](std::int64_t task, std::int64_t slot) {
       // The last blocks see most keys: begin with them, so that the threads end together.
-      const std::int64_t begin = (blocks - 1 - task / per_block) * kAttentionBlock;
+      const std::int64_t begin = (blocks - 1 - task / per_block) * span;
       const std::int64_t r = task % per_block / rows_.shape.kv_heads;
       const std::int64_t first_token = r * rows_.length;
       const AttentionForward forward{
@@ -103,7 +104,7 @@ class ForwardKernel : public Kernel {
                    rows_.dtype),
           static_cast<float*>(args.outputs[1]) + first_token * rows_.shape.heads};
       kernels_.active().run(forward, task % rows_.shape.kv_heads, begin,
-                            std::min(begin + kAttentionBlock, rows_.length),
+                            std::min(begin + span, rows_.length),
                             static_cast<char*>(args.workspace) + slot * slot_bytes_);
     });
     return {};

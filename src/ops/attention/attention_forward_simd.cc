@@ -1,7 +1,8 @@
 // Forward attention of one block of queries, online softmax (Milakov and Gimelshein 2018; blocks as
 // in FlashAttention, Dao et al. 2022). Queries are lanes throughout: scores are computed
 // transposed, S[key][query], so that maxima, sums and rescaling need no work across lanes. The
-// query heads that share a kv head share each packed block of keys and values.
+// query heads that share a kv head, and some blocks of queries, share each packed block of keys and
+// values.
 #include "ops/attention/attention_mask.h"
 
 namespace outsize::OUTSIZE_ISA {
@@ -9,8 +10,9 @@ namespace {
 
 constexpr float kLog2E = 1.44269504f;
 constexpr float kLn2 = 0.693147181f;
+constexpr int64_t kBlocksMax = 4;  // attention_span in blocks
 
-// Running state of one query head.
+// Running state of one block of queries of one head.
 struct HeadState {
   float* q;    // packed lanes [words][kBlock]
   float* out;  // unnormalised output [head_dim up to kTileRows][kBlock]
@@ -39,33 +41,28 @@ struct Buffers {
     values = scratch.take(kBlock / Words<T>::kDepth * sizes.width);
     scores = scratch.take(kBlock * kBlock);
     weights = scratch.take(kBlock / Words<T>::kDepth * kBlock);
-    heads = scratch.take(head_words(sizes) * (shape.heads / shape.kv_heads));
+    const int64_t blocks = attention_span(shape) / kBlock;
+    states = scratch.take(head_words(sizes) * blocks * (shape.heads / shape.kv_heads));
   }
   static int64_t head_words(const Sizes<T>& sizes) {
     return (sizes.words + sizes.rows + 2) * kBlock;
   }
-  HeadState head(const Sizes<T>& sizes, int64_t i) const {
-    float* base = heads + i * head_words(sizes);
+  HeadState state(const Sizes<T>& sizes, int64_t i) const {
+    float* base = states + i * head_words(sizes);
     float* out = base + sizes.words * kBlock;
     return {base, out, out + sizes.rows * kBlock, out + (sizes.rows + 1) * kBlock};
   }
 
   Scratch scratch;
-  float *keys, *values, *scores, *weights, *heads;
-};
-
-struct Tile {
-  KeyBlock keys;
-  int64_t vectors;  // lane vectors in use
-  const Bounds* bounds;
+  float *keys, *values, *scores, *weights, *states;
 };
 
 // scores = scale·K·Qᵀ in powers of two; top_now = the larger of `top` and the block's maxima.
 template <class T, bool kMasked>
 void score_block(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head,
-                 const Tile& tile, float scale, float* top_now) {
+                 const Slice& slice, const Bounds& bounds, float scale, float* top_now) {
   constexpr bool kPairs = Words<T>::kPairs;
-  for (int64_t v = 0; v < tile.vectors; ++v)
+  for (int64_t v = slice.begin; v < slice.end; ++v)
     store(top_now + v * kLanes, load(head.top + v * kLanes));
   const f32x16 factor = splat(scale);
   auto init = [&](auto& acc, int64_t, int64_t) __attribute__((always_inline)) {
@@ -81,25 +78,25 @@ void score_block(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadSta
 #pragma GCC unroll 4
       for (int i = 0; i < kTileRows; ++i) {
         f32x16 score = acc[i][v] * factor;
-        if constexpr (kMasked) score = mask_score(*tile.bounds, vector + v, r + i, score);
+        if constexpr (kMasked) score = mask_score(bounds, vector + v, r + i, score);
         store(buffers.scores + (r + i) * kBlock + lane, score);
         top = max(top, score);
       }
       store(top_now + lane, top);
     }
   };
-  multiply<kPairs>({buffers.keys, sizes.words, 1}, {head.q, kBlock}, sizes.depth, tile.keys.count,
-                   0, tile.vectors, init, done);
+  multiply<kPairs>({buffers.keys, sizes.words, 1}, {head.q, kBlock}, sizes.depth, slice.keys,
+                   slice.begin, slice.end, init, done);
 }
 
 // weights = 2^(score - top) as words summed over keys; sum and top advance; returns the factors
 // that bring what was summed before to the new maximum.
 template <class T>
-void weigh_block(const Buffers<T>& buffers, const HeadState& head, const Tile& tile,
+void weigh_block(const Buffers<T>& buffers, const HeadState& head, const Slice& slice,
                  const float* top_now, float* rescale) {
   constexpr bool kPairs = Words<T>::kPairs;
-  const int64_t rows = round_up(tile.keys.count, kTileRows);
-  for (int64_t v = 0; v < tile.vectors; ++v) {
+  const int64_t rows = round_up(slice.keys, kTileRows);
+  for (int64_t v = slice.begin; v < slice.end; ++v) {
     const int64_t lane = v * kLanes;
     const f32x16 top = load(top_now + lane);
     const f32x16 factor = exp2(load(head.top + lane) - top);
@@ -120,7 +117,7 @@ void weigh_block(const Buffers<T>& buffers, const HeadState& head, const Tile& t
 // out = out·rescale + Vᵀ·weights.
 template <class T>
 void add_values(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head,
-                const Tile& tile, const float* rescale) {
+                const Slice& slice, const float* rescale) {
   auto init = [&](auto& acc, int64_t r, int64_t vector) __attribute__((always_inline)) {
     constexpr int kVectors = sizeof(acc[0]) / sizeof(f32x16);
 #pragma GCC unroll 4
@@ -140,9 +137,9 @@ void add_values(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadStat
       for (int i = 0; i < kTileRows; ++i)
         store(head.out + (r + i) * kBlock + (vector + v) * kLanes, acc[i][v]);
   };
-  const int64_t depth = round_up(tile.keys.count, kTileRows) / Words<T>::kDepth;
+  const int64_t depth = round_up(slice.keys, kTileRows) / Words<T>::kDepth;
   multiply<Words<T>::kPairs>({buffers.values, 1, sizes.width}, {buffers.weights, kBlock}, depth,
-                             sizes.rows, 0, tile.vectors, init, done);
+                             sizes.rows, slice.begin, slice.end, init, done);
 }
 
 template <class T>
@@ -174,6 +171,33 @@ void finish_head(const AttentionForward& args, int64_t query_head, int64_t begin
   write_lanes(head.out, inverse, end - begin, shape.head_dim, out, stride);
 }
 
+// One block of queries of one head meets one block of keys.
+template <class T>
+void meet(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head, const Tile& tile,
+          const Bounds& bounds, float scale) {
+  float top_now[kBlock], rescale[kBlock];
+  for (int i = 0; i < tile.slices; ++i) {
+    const Slice& slice = tile.slice[i];
+    auto* score = tile.masked ? score_block<T, true> : score_block<T, false>;
+    score(sizes, buffers, head, slice, bounds, scale, top_now);
+    weigh_block<T>(buffers, head, slice, top_now, rescale);
+    add_values<T>(sizes, buffers, head, slice, rescale);
+  }
+}
+
+template <class T>
+void pack_keys(const AttentionForward& args, const Sizes<T>& sizes, const Buffers<T>& buffers,
+               int64_t kv_head, int64_t begin, int64_t count) {
+  const AttentionShape& shape = args.row.shape;
+  const int64_t stride = shape.kv_heads * shape.head_dim;
+  const int64_t offset = begin * stride + kv_head * shape.head_dim;
+  const int64_t rows = round_up(count, kTileRows);
+  const T *k = static_cast<const T*>(args.row.k) + offset,
+          *v = static_cast<const T*>(args.row.v) + offset;
+  pack_rows(Tokens<T>{k, stride, count, shape.head_dim}, rows, buffers.keys, sizes.words);
+  pack_tokens(Tokens<T>{v, stride, count, shape.head_dim}, rows, buffers.values, sizes.width);
+}
+
 template <class T>
 void forward(const AttentionForward& args, int64_t kv_head, int64_t begin, int64_t end,
              void* workspace) {
@@ -181,35 +205,34 @@ void forward(const AttentionForward& args, int64_t kv_head, int64_t begin, int64
   const Sizes<T> sizes(shape);
   const Buffers<T> buffers(shape, workspace);
   const int64_t group = shape.heads / shape.kv_heads;
-  for (int64_t h = 0; h < group; ++h)
-    start_head<T>(args, sizes, kv_head * group + h, begin, end, buffers.head(sizes, h));
-
-  const Sight sight = sight_of(args.row, begin, end);
-  const int64_t stride = shape.kv_heads * shape.head_dim;
-  const T* keys = static_cast<const T*>(args.row.k) + kv_head * shape.head_dim;
-  const T* values = static_cast<const T*>(args.row.v) + kv_head * shape.head_dim;
-  Bounds bounds;
-  float top_now[kBlock], rescale[kBlock];
-  for (int64_t j = first_key_block(sight); j <= sight.highest_last; j += kBlock) {
-    const Tile tile{key_block(sight, j), (end - begin + kLanes - 1) / kLanes, &bounds};
-    const int64_t rows = round_up(tile.keys.count, kTileRows);
-    const int64_t offset = j * stride, count = tile.keys.count;
-    pack_rows(Tokens<T>{keys + offset, stride, count, shape.head_dim}, rows, buffers.keys,
-              sizes.words);
-    pack_tokens(Tokens<T>{values + offset, stride, count, shape.head_dim}, rows, buffers.values,
-                sizes.width);
-    const bool masked = tile.keys.masked || rows != count;
-    if (masked) set_bounds(sight, tile.keys, bounds);
-    for (int64_t h = 0; h < group; ++h) {
-      const HeadState head = buffers.head(sizes, h);
-      auto* score = masked ? score_block<T, true> : score_block<T, false>;
-      score(sizes, buffers, head, tile, shape.scale * kLog2E, top_now);
-      weigh_block<T>(buffers, head, tile, top_now, rescale);
-      add_values<T>(sizes, buffers, head, tile, rescale);
+  const int64_t blocks = (end - begin + kBlock - 1) / kBlock;
+  Sight sight[kBlocksMax];
+  int64_t first_keys = end + args.row.past;
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int64_t from = begin + b * kBlock, to = smaller(from + kBlock, end);
+    sight[b] = sight_of(args.row, from, to);
+    first_keys = smaller(first_keys, first_key_block(sight[b]));
+    for (int64_t h = 0; h < group; ++h)
+      start_head<T>(args, sizes, kv_head * group + h, from, to,
+                    buffers.state(sizes, b * group + h));
+  }
+  const int64_t last_key = args.row.past + end - 1;
+  for (int64_t j = first_keys; j <= last_key; j += kBlock) {
+    pack_keys(args, sizes, buffers, kv_head, j, smaller(kBlock, last_key + 1 - j));
+    for (int64_t b = 0; b < blocks; ++b) {
+      if (!sees(sight[b], j)) continue;
+      const Tile tile = tile_of(sight[b], j, smaller(kBlock, end - begin - b * kBlock));
+      Bounds bounds;
+      if (tile.masked) set_bounds(sight[b], j, bounds);
+      for (int64_t h = 0; h < group; ++h)
+        meet(sizes, buffers, buffers.state(sizes, b * group + h), tile, bounds,
+             shape.scale * kLog2E);
     }
   }
-  for (int64_t h = 0; h < group; ++h)
-    finish_head<T>(args, kv_head * group + h, begin, end, buffers.head(sizes, h));
+  for (int64_t b = 0; b < blocks; ++b)
+    for (int64_t h = 0; h < group; ++h)
+      finish_head<T>(args, kv_head * group + h, begin + b * kBlock,
+                     smaller(begin + (b + 1) * kBlock, end), buffers.state(sizes, b * group + h));
 }
 
 template <class T>

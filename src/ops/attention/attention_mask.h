@@ -34,10 +34,19 @@ OUTSIZE_INLINE Sight sight_of(const AttentionRow& row, int64_t begin, int64_t en
   return sight;
 }
 
-// One block of keys as seen by one block of queries.
-struct KeyBlock {
-  int64_t begin, count;  // keys [begin, begin + count)
-  bool masked;           // some lane must not see some key
+// Lane vectors [begin, end) of a block of queries against the first `keys` keys of a block of keys.
+struct Slice {
+  int64_t begin, end, keys;
+};
+
+// One block of keys as seen by one block of queries. On the diagonal the first half of the queries
+// needs only the first half of the keys: two slices, of which the first sees fewer keys.
+struct Tile {
+  int64_t begin, keys;  // keys [begin, begin + keys)
+  int64_t vectors;      // lane vectors in use
+  bool masked;          // some lane must not see some key
+  int slices;
+  Slice slice[2];
 };
 
 // Blocks lie on a grid from key 0, so what is skipped never changes how the rest is summed.
@@ -45,9 +54,29 @@ OUTSIZE_INLINE int64_t first_key_block(const Sight& sight) {
   return sight.lowest_first / kBlock * kBlock;
 }
 
-OUTSIZE_INLINE KeyBlock key_block(const Sight& sight, int64_t begin) {
-  const int64_t count = smaller(kBlock, sight.highest_last + 1 - begin);
-  return {begin, count, begin < sight.highest_first || begin + count - 1 > sight.lowest_last};
+OUTSIZE_INLINE bool sees(const Sight& sight, int64_t begin) {
+  return begin <= sight.highest_last && sight.lowest_first < begin + kBlock;
+}
+
+// For a block of keys that the queries see.
+OUTSIZE_INLINE Tile tile_of(const Sight& sight, int64_t begin, int64_t queries) {
+  constexpr int64_t kHalf = kBlock / kLanes / 2;
+  Tile tile;
+  tile.begin = begin;
+  tile.keys = smaller(kBlock, sight.highest_last + 1 - begin);
+  tile.vectors = (queries + kLanes - 1) / kLanes;
+  // Rows up to a whole register tile are computed and must weigh nothing.
+  tile.masked = begin < sight.highest_first || begin + tile.keys - 1 > sight.lowest_last ||
+                tile.keys % kTileRows != 0;
+  const int64_t first_half = smaller(tile.keys, sight.last[kHalf * kLanes - 1] + 1 - begin);
+  tile.slices = 0;
+  if (tile.vectors > kHalf && first_half < tile.keys) {
+    if (first_half > 0) tile.slice[tile.slices++] = {0, kHalf, first_half};
+    tile.slice[tile.slices++] = {kHalf, tile.vectors, tile.keys};
+  } else {
+    tile.slice[tile.slices++] = {0, tile.vectors, tile.keys};
+  }
+  return tile;
 }
 
 // Bounds per lane relative to a key block, as f32 for the vector compare.
@@ -55,9 +84,9 @@ struct Bounds {
   float first[kBlock], last[kBlock];
 };
 
-OUTSIZE_INLINE void set_bounds(const Sight& sight, const KeyBlock& block, Bounds& bounds) {
+OUTSIZE_INLINE void set_bounds(const Sight& sight, int64_t begin, Bounds& bounds) {
   for (int64_t lane = 0; lane < kBlock; ++lane) {
-    const int64_t first = sight.first[lane] - block.begin, last = sight.last[lane] - block.begin;
+    const int64_t first = sight.first[lane] - begin, last = sight.last[lane] - begin;
     bounds.first[lane] = static_cast<float>(smaller(first, 2 * kBlock));
     bounds.last[lane] = static_cast<float>(smaller(last, 2 * kBlock));
   }

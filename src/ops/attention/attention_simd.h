@@ -45,7 +45,7 @@ struct AttentionHeads {
 
 struct AttentionForwardKernels {
   std::int64_t (*scratch_bytes)(const AttentionShape& shape);
-  // Queries [begin, end), at most kAttentionBlock, of all query heads of one kv head.
+  // Queries [begin, end), at most attention_span(shape), of all query heads of one kv head.
   void (*run)(const AttentionForward& args, std::int64_t kv_head, std::int64_t begin,
               std::int64_t end, void* scratch);
 };
@@ -64,6 +64,12 @@ struct AttentionBackwardKernels {
 };
 
 constexpr std::int64_t kAttentionBlock = 64;
+
+// Queries per forward task: blocks and heads that share each packed block of keys, four at least.
+constexpr std::int64_t attention_span(const AttentionShape& shape) {
+  const std::int64_t blocks = 4 * shape.kv_heads / shape.heads;
+  return kAttentionBlock * (blocks > 1 ? blocks : 1);
+}
 
 // Words of one f32 array [queries up to a whole block][K up to whole vectors].
 constexpr std::int64_t attention_sum_words(std::int64_t head_dim, std::int64_t queries) {

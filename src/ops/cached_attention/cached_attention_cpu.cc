@@ -179,13 +179,14 @@ class ManyTokensKernel : public Kernel {
                                            .v = args.outputs[2]},
                                    .out = args.outputs[0],
                                    .lse = nullptr};
-    const std::int64_t blocks = (cache_.tokens + kAttentionBlock - 1) / kAttentionBlock;
+    const std::int64_t span = attention_span(cache_.shape);
+    const std::int64_t blocks = (cache_.tokens + span - 1) / span;
     run_tasks(blocks * cache_.shape.kv_heads, cache_.slots,
               [&](std::int64_t task, std::int64_t slot) {
                 const std::int64_t block = blocks - 1 - task / cache_.shape.kv_heads;
-                const std::int64_t begin = block * kAttentionBlock;
+                const std::int64_t begin = block * span;
                 kernels_.active().run(forward, task % cache_.shape.kv_heads, begin,
-                                      std::min(begin + kAttentionBlock, cache_.tokens),
+                                      std::min(begin + span, cache_.tokens),
                                       static_cast<char*>(args.workspace) + slot * slot_bytes_);
               });
     return {};

@@ -21,6 +21,15 @@ OUTSIZE_INLINE f32x16 sum_lanes(f32x16 (&x)[16]) {
   return x[0];
 }
 
+// Rows of one head lie far apart in the cache, where the processor's own prefetching fails: ask for
+// the lines of the row this many keys ahead (measured: 8 to 48 are alike, without it a third of the
+// rate).
+constexpr int64_t kKeysAhead = 24;
+
+OUTSIZE_INLINE void prefetch(const void* row, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(row) + i);
+}
+
 struct Work {
   float* q;       // words [kHeadsMax][words]
   float* scores;  // [kHeadsMax][keys up to whole vectors]
@@ -43,6 +52,8 @@ void score_keys(const DecodeChunk& chunk, const Work& work) {
   for (int64_t j = chunk.begin; j < chunk.end; j += kKeys) {
     const T* row[kKeys];  // past the end: the last key again, its score is not used
     for (int i = 0; i < kKeys; ++i) row[i] = keys + smaller(j + i, chunk.end - 1) * stride;
+    for (int i = 0; i < kKeys; ++i)
+      prefetch(keys + smaller(j + i + kKeysAhead, chunk.end - 1) * stride, width * sizeof(T));
     f32x16 acc[kLanes];
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) acc[i] = zero();
@@ -99,6 +110,8 @@ OUTSIZE_INLINE void sum_values(const DecodeChunk& chunk, const Work& work, float
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) acc[h][v] = zero();
   for (int64_t j = 0; j < count; ++j, value += stride) {
+    prefetch(value + smaller(kKeysAhead, count - 1 - j) * stride + first,
+             kVectors * kLanes * sizeof(T));
     f32x16 x[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
