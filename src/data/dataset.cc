@@ -116,6 +116,7 @@ std::shared_ptr<const Dataset> Dataset::open(const DataOptions& options,
   const std::uint64_t key = index_key(options, tokenizer, files);
   const auto make = [&](DataIndex index, bool was_indexed) {
     return std::shared_ptr<const Dataset>(
+        // tidy: allow banned: the constructor is private, which make_shared cannot call
         new Dataset(options, tokenizer, std::move(files), std::move(index), was_indexed));
   };
   if (options.index_dir.empty()) {

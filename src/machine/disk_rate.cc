@@ -10,11 +10,11 @@
 #include <cstring>
 #include <memory>
 #include <new>
-#include <random>
 #include <thread>
 #include <vector>
 
 #include "core/error.h"
+#include "core/rng.h"
 #include "machine/file_system.h"
 
 namespace outsize {
@@ -36,9 +36,9 @@ using Block = std::unique_ptr<std::byte[], BlockDeleter>;
 // Random bytes: some disks and file systems compress.
 Block make_block(std::uint64_t seed) {
   Block block(static_cast<std::byte*>(::operator new[](kBlockBytes, kAlignment)));
-  std::mt19937_64 random(seed);
+  const Rng random(seed, 0);
   for (std::int64_t i = 0; i < kBlockBytes; i += 8) {
-    const std::uint64_t word = random();
+    const std::uint64_t word = random.bits(static_cast<std::uint64_t>(i));
     std::memcpy(block.get() + i, &word, sizeof(word));
   }
   return block;

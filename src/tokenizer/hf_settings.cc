@@ -1,3 +1,4 @@
+// What tokenizer_config.json and generation_config.json say about special tokens.
 #include <nlohmann/json.hpp>
 
 #include "core/file.h"

@@ -17,7 +17,7 @@ namespace {
 std::vector<std::int64_t> chunk_sizes(const GeneratorShape& shape, std::int64_t vocabulary) {
   constexpr std::int64_t kLogitsBytes = 64 << 20;
   std::vector<std::int64_t> sizes;
-  for (std::int64_t size : {256, 64, 16, 1})
+  for (std::int64_t size : {256, 64, 32, 16, 1})
     if (size == 1 ||
         (size <= shape.context && (!shape.all_logits || size * vocabulary * 4 <= kLogitsBytes)))
       sizes.push_back(size);

@@ -1,3 +1,4 @@
+// Helpers of the format tests.
 #include "testing.h"
 
 #include <algorithm>

@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 
 #include "core/error.h"
 #include "core/parallel.h"
@@ -37,10 +38,7 @@ class Folder {
 
 void write_file(const std::string& path, const std::string& text) {
   std::filesystem::create_directories(std::filesystem::path(path).parent_path());
-  FILE* file = ::fopen(path.c_str(), "w");
-  ASSERT_NE(file, nullptr);
-  ::fputs(text.c_str(), file);
-  ::fclose(file);
+  std::ofstream(path) << text;
 }
 
 void expect_sensible(const Rate& rate) {

@@ -1,3 +1,4 @@
+// Calls every vector function on arrays, for each instruction set.
 #include "core/simd.h"
 
 #include "probe.h"
