@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <memory>
 
 #include "graph/differentiate.h"
 #include "ops/add/add.h"
@@ -30,7 +31,8 @@ class CountGradientChecks : public ::testing::Environment {
     }
   }
 };
-const auto* const environment = ::testing::AddGlobalTestEnvironment(new CountGradientChecks);
+const auto* const environment =
+    ::testing::AddGlobalTestEnvironment(std::make_unique<CountGradientChecks>().release());
 
 class Gradient : public OpTest {};
 
