@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 
-@pytest.mark.parametrize("vocabulary", ["gemma", "qwen"])
+@pytest.mark.parametrize("vocabulary", ["gemma", "qwen2"])
 def test_ids_equal_the_peers(outsize, vocabulary):
     tool = outsize.parents[2] / "tests" / "tokenizer" / "tokenize_tool"
     assert tool.is_file(), f"{tool} is not built"
