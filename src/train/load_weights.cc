@@ -26,7 +26,11 @@ void store(DType dtype, const MasterMemory& memory, std::int64_t first, const fl
     store_master(values, count, weight, memory.low + first);
     return;
   }
-  for (std::int64_t i = 0; i < count; ++i) weight[i] = to_bf16(values[i]);
+  // Rounded as in training, which evaluation and generation must agree with to the bit.
+  constexpr std::int64_t kPiece = 1 << 16;
+  std::vector<std::int16_t> rounded_away(static_cast<size_t>(std::min(count, kPiece)));
+  for (std::int64_t i = 0; i < count; i += kPiece)
+    store_master(values + i, std::min(kPiece, count - i), weight + i, rounded_away.data());
 }
 
 // Calls produce(first, count, values) for pieces of each parameter and stores what it wrote.
