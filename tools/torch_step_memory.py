@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Peak memory of PyTorch training steps, for the table in README.md: torch_step_memory.py MODE
 
-GPT-2 124M of transformers, random weights, 4 x 512 random tokens with a target each, AdamW, clipped;
+GPT-2 124M of transformers, random weights, 4 x 512 random tokens, AdamW, clipped;
 two steps. MODE: f32, autocast (f32 weights, bf16 arithmetic) or bf16 (everything bf16, no f32
 masters). The other side: outsize bench step --batch 4 --seq 512 on the same sizes.
 """
