@@ -8,10 +8,9 @@
 //   0 .. past-1 are read and only the N new ones written. past + N > C is a Status, as is past < 0.
 // Dtypes: all f32 or all bf16.
 // Attributes: those of attention without row_length, capacity, and accumulate = 1.
-// Numerics: as attention; with few tokens (N <= 4) the keys are summed in chunks that follow from
-// C,
-//   softmax weights stay f32, and the call runs at the rate the cache can be read. Not
-//   differentiable.
+// Numerics: as attention; with few tokens (N <= 4) keys are summed in chunks that follow from C and
+//   softmax weights stay f32. That path reads the cache once, in the order it lies in memory.
+//   Not differentiable.
 // Source: FlashDecoding (Dao et al. 2023) for the split over keys.
 #pragma once
 

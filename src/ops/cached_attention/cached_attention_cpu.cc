@@ -78,9 +78,8 @@ class FewTokensKernel : public Kernel {
             std::max(kChunkKeysMin, round_up((cache_.capacity + kChunksMax - 1) / kChunksMax, 16))),
         chunks_((cache_.capacity + chunk_keys_ - 1) / chunk_keys_),
         partial_words_(decode_partial_words(cache_.shape.head_dim)),
-        slot_words_(kernels_.largest([&](const auto& table) {
-          return table.scratch_words(cache_.shape.head_dim, chunk_keys_);
-        })) {}
+        slot_words_(kernels_.largest(
+            [&](const auto& table) { return table.scratch_words(cache_.shape, chunk_keys_); })) {}
 
   static std::unique_ptr<Kernel> make(const KernelQuery& query) {
     return std::make_unique<FewTokensKernel>(query);
@@ -95,12 +94,9 @@ class FewTokensKernel : public Kernel {
     if (Status status = cache_.append(args); !status.ok()) return status;
     float* scratch = static_cast<float*>(args.workspace);
     float* partials = scratch + cache_.slots * slot_words_;
-    const std::int64_t kv_heads = cache_.shape.kv_heads;
-    run_tasks(cache_.tokens * chunks_ * kv_heads, cache_.slots,
-              [&](std::int64_t task, std::int64_t slot) {
-                run_chunk(args, task / kv_heads / chunks_, task / kv_heads % chunks_,
-                          task % kv_heads, partials, scratch + slot * slot_words_);
-              });
+    run_tasks(cache_.tokens * chunks_, cache_.slots, [&](std::int64_t task, std::int64_t slot) {
+      run_chunk(args, task / chunks_, task % chunks_, partials, scratch + slot * slot_words_);
+    });
     parallel_for(cache_.tokens * cache_.shape.heads, 8, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t at = begin; at < end; ++at) join(args, at, partials);
     });
@@ -117,26 +113,25 @@ class FewTokensKernel : public Kernel {
     return {window > 0 ? std::max<std::int64_t>(0, position - window + 1) : 0, position};
   }
 
-  void run_chunk(const KernelArgs& args, std::int64_t token, std::int64_t chunk,
-                 std::int64_t kv_head, float* partials, float* scratch) const {
+  void run_chunk(const KernelArgs& args, std::int64_t token, std::int64_t chunk, float* partials,
+                 float* scratch) const {
     const Keys keys = keys_of(args, token);
     const std::int64_t begin = std::max(keys.first, chunk * chunk_keys_);
     const std::int64_t end = std::min(keys.last + 1, (chunk + 1) * chunk_keys_);
     if (begin >= end) return;
     const AttentionShape& shape = cache_.shape;
-    const std::int64_t head = token * shape.heads + kv_head * (shape.heads / shape.kv_heads);
     const char* q = static_cast<const char*>(args.inputs[0]) +
                     token * shape.heads * shape.head_dim * size_of(cache_.dtype);
-    kernels_.active().run({.shape = shape,
-                           .kv_head = kv_head,
-                           .begin = begin,
-                           .end = end,
-                           .q = q,
-                           .k = args.outputs[1],
-                           .v = args.outputs[2],
-                           .partials = partials + (head * chunks_ + chunk) * partial_words_,
-                           .partial_stride = chunks_ * partial_words_},
-                          scratch);
+    kernels_.active().run(
+        {.shape = shape,
+         .begin = begin,
+         .end = end,
+         .q = q,
+         .k = args.outputs[1],
+         .v = args.outputs[2],
+         .partials = partials + (token * shape.heads * chunks_ + chunk) * partial_words_,
+         .partial_stride = chunks_ * partial_words_},
+        scratch);
   }
 
   void join(const KernelArgs& args, std::int64_t at, const float* partials) const {

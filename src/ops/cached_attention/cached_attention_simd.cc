@@ -8,7 +8,6 @@ namespace outsize::OUTSIZE_ISA {
 namespace {
 
 constexpr float kLog2E = 1.44269504f;
-constexpr int kHeadsMax = 4;
 constexpr int kSumVectors = kTileVectors;  // vectors of output held in registers per head
 
 // Sum of the lanes of x[i] in lane i.
@@ -21,46 +20,55 @@ OUTSIZE_INLINE f32x16 sum_lanes(f32x16 (&x)[16]) {
   return x[0];
 }
 
-// Rows of one head lie far apart in the cache, where the processor's own prefetching fails: ask for
-// the lines of the row this many keys ahead (measured: 8 to 48 are alike, without it a third of the
-// rate).
-constexpr int64_t kKeysAhead = 24;
+// Keys per step: all heads of a step's rows are worked on while they lie in the nearest caches.
+constexpr int64_t kStepKeys = 16;
 
-OUTSIZE_INLINE void prefetch(const void* row, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(row) + i);
+// Reads the lines of [begin, end) in the order they lie in memory. Head by head the rows would be
+// met in strides that the processor's prefetching cannot follow, far below the rate of memory.
+OUTSIZE_INLINE void read_ahead(const void* begin, const void* end) {
+  for (const char* p = static_cast<const char*>(begin); p < end; p += 64) {
+    const char byte = *p;
+    asm volatile("" : : "r"(byte));
+  }
 }
 
 struct Work {
-  float* q;       // words [kHeadsMax][words]
-  float* scores;  // [kHeadsMax][keys up to whole vectors]
+  float* q;       // words [H][words]
+  float* scores;  // [H][keys up to whole vectors]
   int64_t words, keys;
 };
 
 template <class T>
-Work make_work(int64_t head_dim, int64_t keys, float* scratch) {
-  const int64_t words = round_up((head_dim + Words<T>::kDepth - 1) / Words<T>::kDepth, kLanes);
-  return {scratch, scratch + kHeadsMax * words, words, round_up(keys, kLanes)};
+Work make_work(const AttentionShape& shape, int64_t keys, float* scratch) {
+  const int64_t words =
+      round_up((shape.head_dim + Words<T>::kDepth - 1) / Words<T>::kDepth, kLanes);
+  return {scratch, scratch + shape.heads * words, words, round_up(keys, kLanes)};
 }
+
+// Some query heads of one kv head against keys [begin, end) of the chunk.
+struct Step {
+  int64_t kv_head, head;  // head: the first query head
+  int64_t begin, end;
+};
 
 // scores[h][key] = scale·q[h]·k[key] in powers of two, sixteen (key, head) pairs at a time.
 template <class T, int kHeads>
-void score_keys(const DecodeChunk& chunk, const Work& work) {
+void score_keys(const DecodeChunk& chunk, const Work& work, const Step& step) {
   constexpr int kKeys = kLanes / kHeads;
-  constexpr int64_t kStep = kLanes * Words<T>::kDepth;
+  constexpr int64_t kElements = kLanes * Words<T>::kDepth;
   const int64_t stride = chunk.shape.kv_heads * chunk.shape.head_dim, width = chunk.shape.head_dim;
-  const T* keys = static_cast<const T*>(chunk.k) + chunk.kv_head * width;
-  for (int64_t j = chunk.begin; j < chunk.end; j += kKeys) {
+  const T* keys = static_cast<const T*>(chunk.k) + step.kv_head * width;
+  for (int64_t j = step.begin; j < step.end; j += kKeys) {
     const T* row[kKeys];  // past the end: the last key again, its score is not used
-    for (int i = 0; i < kKeys; ++i) row[i] = keys + smaller(j + i, chunk.end - 1) * stride;
-    for (int i = 0; i < kKeys; ++i)
-      prefetch(keys + smaller(j + i + kKeysAhead, chunk.end - 1) * stride, width * sizeof(T));
+    for (int i = 0; i < kKeys; ++i) row[i] = keys + smaller(j + i, step.end - 1) * stride;
     f32x16 acc[kLanes];
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) acc[i] = zero();
-    for (int64_t d = 0; d < width; d += kStep) {
+    for (int64_t d = 0; d < width; d += kElements) {
       f32x16 q[kHeads];
 #pragma GCC unroll 4
-      for (int h = 0; h < kHeads; ++h) q[h] = load(work.q + h * work.words + d / Words<T>::kDepth);
+      for (int h = 0; h < kHeads; ++h)
+        q[h] = load(work.q + (step.head + h) * work.words + d / Words<T>::kDepth);
 #pragma GCC unroll 16
       for (int i = 0; i < kKeys; ++i) {
         const f32x16 key = load_words(row[i] + d, width - d);
@@ -74,7 +82,8 @@ void score_keys(const DecodeChunk& chunk, const Work& work) {
     const int64_t at = j - chunk.begin;
     for (int h = 0; h < kHeads; ++h)
       for (int i = 0; i < kKeys; ++i)
-        if (at + i < work.keys) work.scores[h * work.keys + at + i] = scores[h * kKeys + i];
+        if (at + i < work.keys)
+          work.scores[(step.head + h) * work.keys + at + i] = scores[h * kKeys + i];
   }
 }
 
@@ -97,21 +106,22 @@ void weigh_keys(float* scores, int64_t count, float* largest, float* total) {
   *total = sum(sums);
 }
 
-// partial[h] = sum over keys of weight·v for up to kSumVectors vectors of elements from `first` on.
+// partial[h] += sum over keys of weight·v for kVectors vectors of elements from `first` on.
 template <class T, int kHeads, int kVectors>
-OUTSIZE_INLINE void sum_values(const DecodeChunk& chunk, const Work& work, float* partials,
+OUTSIZE_INLINE void sum_values(const DecodeChunk& chunk, const Work& work, const Step& step,
                                int64_t first) {
   const int64_t stride = chunk.shape.kv_heads * chunk.shape.head_dim, width = chunk.shape.head_dim;
-  const T* value = static_cast<const T*>(chunk.v) + chunk.begin * stride + chunk.kv_head * width;
-  const int64_t count = chunk.end - chunk.begin, left = width - first;
+  const T* value = static_cast<const T*>(chunk.v) + step.begin * stride + step.kv_head * width;
+  const float* weights = work.scores + step.head * work.keys + step.begin - chunk.begin;
+  float* partials = chunk.partials + step.head * chunk.partial_stride + first;
+  const int64_t count = step.end - step.begin, left = width - first;
   f32x16 acc[kHeads][kVectors];
 #pragma GCC unroll 4
   for (int h = 0; h < kHeads; ++h)
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) acc[h][v] = zero();
+    for (int v = 0; v < kVectors; ++v)
+      acc[h][v] = load(partials + h * chunk.partial_stride + v * kLanes);
   for (int64_t j = 0; j < count; ++j, value += stride) {
-    prefetch(value + smaller(kKeysAhead, count - 1 - j) * stride + first,
-             kVectors * kLanes * sizeof(T));
     f32x16 x[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
@@ -121,7 +131,7 @@ OUTSIZE_INLINE void sum_values(const DecodeChunk& chunk, const Work& work, float
     }
 #pragma GCC unroll 4
     for (int h = 0; h < kHeads; ++h) {
-      const f32x16 weight = splat(work.scores[h * work.keys + j]);
+      const f32x16 weight = splat(weights[h * work.keys + j]);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) acc[h][v] = fma(weight, x[v], acc[h][v]);
     }
@@ -130,42 +140,71 @@ OUTSIZE_INLINE void sum_values(const DecodeChunk& chunk, const Work& work, float
   for (int h = 0; h < kHeads; ++h)
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v)
-      store(partials + h * chunk.partial_stride + first + v * kLanes, acc[h][v]);
+      store(partials + h * chunk.partial_stride + v * kLanes, acc[h][v]);
 }
 
 template <class T, int kHeads>
-void decode_heads(const DecodeChunk& chunk, const Work& work, int64_t head) {
-  const int64_t width = chunk.shape.head_dim, group = chunk.shape.heads / chunk.shape.kv_heads;
-  for (int h = 0; h < kHeads; ++h) {
-    const T* q = static_cast<const T*>(chunk.q) + (chunk.kv_head * group + head + h) * width;
-    pack_rows(Tokens<T>{q, 0, 1, width}, 1, work.q + h * work.words, work.words);
-  }
-  score_keys<T, kHeads>(chunk, work);
-  float* partials = chunk.partials + head * chunk.partial_stride;
-  for (int h = 0; h < kHeads; ++h) {
-    float* last = partials + h * chunk.partial_stride + round_up(width, kLanes);
-    weigh_keys(work.scores + h * work.keys, chunk.end - chunk.begin, last, last + 1);
-  }
+[[gnu::noinline]] void sum_all_values(const DecodeChunk& chunk, const Work& work,
+                                      const Step& step) {
+  const int64_t width = chunk.shape.head_dim;
   int64_t d = 0;
   for (; d + (kSumVectors - 1) * kLanes < width; d += kSumVectors * kLanes)
-    sum_values<T, kHeads, kSumVectors>(chunk, work, partials, d);
-  for (; d < width; d += kLanes) sum_values<T, kHeads, 1>(chunk, work, partials, d);
+    sum_values<T, kHeads, kSumVectors>(chunk, work, step, d);
+  for (; d < width; d += kLanes) sum_values<T, kHeads, 1>(chunk, work, step, d);
+}
+
+// Visits the query heads of every kv head over keys [begin, end): four, two or one of one kv head
+// at a time.
+template <class Four, class Two, class One>
+OUTSIZE_INLINE void each_head(const AttentionShape& shape, int64_t begin, int64_t end, Four four,
+                              Two two, One one) {
+  const int64_t group = shape.heads / shape.kv_heads;
+  for (int64_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
+    Step step{kv_head, kv_head * group, begin, end};
+    const int64_t last = step.head + group;
+    for (; step.head + 4 <= last; step.head += 4) four(step);
+    for (; step.head + 2 <= last; step.head += 2) two(step);
+    for (; step.head < last; ++step.head) one(step);
+  }
 }
 
 template <class T>
 void decode(const DecodeChunk& chunk, float* scratch) {
-  const Work work = make_work<T>(chunk.shape.head_dim, chunk.end - chunk.begin, scratch);
-  const int64_t group = chunk.shape.heads / chunk.shape.kv_heads;
-  int64_t head = 0;
-  for (; head + 4 <= group; head += 4) decode_heads<T, 4>(chunk, work, head);
-  for (; head + 2 <= group; head += 2) decode_heads<T, 2>(chunk, work, head);
-  for (; head < group; ++head) decode_heads<T, 1>(chunk, work, head);
+  const AttentionShape& shape = chunk.shape;
+  const Work work = make_work<T>(shape, chunk.end - chunk.begin, scratch);
+  const int64_t width = shape.head_dim, stride = shape.kv_heads * width;
+  for (int64_t h = 0; h < shape.heads; ++h)
+    pack_rows(Tokens<T>{static_cast<const T*>(chunk.q) + h * width, 0, 1, width}, 1,
+              work.q + h * work.words, work.words);
+  const T *keys = static_cast<const T*>(chunk.k), *values = static_cast<const T*>(chunk.v);
+  for (int64_t j = chunk.begin; j < chunk.end; j += kStepKeys) {
+    const int64_t end = smaller(j + kStepKeys, chunk.end);
+    read_ahead(keys + j * stride, keys + end * stride);
+    each_head(
+        shape, j, end, [&](const Step& s) { score_keys<T, 4>(chunk, work, s); },
+        [&](const Step& s) { score_keys<T, 2>(chunk, work, s); },
+        [&](const Step& s) { score_keys<T, 1>(chunk, work, s); });
+  }
+  for (int64_t h = 0; h < shape.heads; ++h) {
+    float* partial = chunk.partials + h * chunk.partial_stride;
+    float* last = partial + round_up(width, kLanes);
+    for (float* p = partial; p < last; p += kLanes) store(p, zero());
+    weigh_keys(work.scores + h * work.keys, chunk.end - chunk.begin, last, last + 1);
+  }
+  for (int64_t j = chunk.begin; j < chunk.end; j += kStepKeys) {
+    const int64_t end = smaller(j + kStepKeys, chunk.end);
+    read_ahead(values + j * stride, values + end * stride);
+    each_head(
+        shape, j, end, [&](const Step& s) { sum_all_values<T, 4>(chunk, work, s); },
+        [&](const Step& s) { sum_all_values<T, 2>(chunk, work, s); },
+        [&](const Step& s) { sum_all_values<T, 1>(chunk, work, s); });
+  }
 }
 
 template <class T>
-int64_t scratch_words(int64_t head_dim, int64_t keys) {
-  const Work work = make_work<T>(head_dim, keys, nullptr);
-  return kHeadsMax * (work.words + work.keys);
+int64_t scratch_words(const AttentionShape& shape, int64_t keys) {
+  const Work work = make_work<T>(shape, keys, nullptr);
+  return shape.heads * (work.words + work.keys);
 }
 
 template <class T>

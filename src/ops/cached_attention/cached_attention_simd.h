@@ -7,15 +7,14 @@
 
 namespace outsize {
 
-// Keys [begin, end) as one query token sees them, for the query heads of one kv head.
+// Keys [begin, end) as one query token sees them, for all heads.
 struct DecodeChunk {
   AttentionShape shape;
-  std::int64_t kv_head;
   std::int64_t begin, end;      // not empty
   const void* q;                // the token, [H·K]
   const void *k, *v;            // caches, [C,G·K]
-  float* partials;              // of the kv head's first query head: decode_partial_words each,
-  std::int64_t partial_stride;  // this many words apart
+  float* partials;              // of the first query head: decode_partial_words
+  std::int64_t partial_stride;  // words from one query head's to the next one's
 };
 
 // A partial result: the sums of weight·v (K up to whole vectors), then the largest score in powers
@@ -26,7 +25,7 @@ constexpr std::int64_t decode_partial_words(std::int64_t head_dim) {
 
 struct DecodeKernels {
   // Words of scratch for chunks of at most this many keys.
-  std::int64_t (*scratch_words)(std::int64_t head_dim, std::int64_t keys);
+  std::int64_t (*scratch_words)(const AttentionShape& shape, std::int64_t keys);
   void (*run)(const DecodeChunk& chunk, float* scratch);
   // Joins `count` partial results lying side by side, in order, into one head's output [K].
   void (*join)(const float* partials, std::int64_t count, std::int64_t head_dim, void* out);
