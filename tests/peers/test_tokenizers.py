@@ -1,5 +1,5 @@
-"""A short run of the tokenizer parity script on real vocabularies; the long one, with 100,000 strings
-and all vocabularies, is tests/tokenizer/peer_parity.py itself."""
+"""A short run of the tokenizer parity script on real vocabularies. The long one, with 100,000
+strings and all vocabularies, is tests/tokenizer/peer_parity.py itself."""
 
 import subprocess
 import sys
