@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "formats/safetensors_writer.h"
@@ -24,6 +25,9 @@ namespace fs = std::filesystem;
 
 constexpr int kFormatVersion = 1;
 constexpr std::int64_t kPieceBytes = 8 << 20;
+// A save in progress has this name beside the checkpoints, and what a crash left of one goes with
+// the next.
+constexpr const char* kUnfinished = "unfinished";
 
 std::string state_path(const std::string& folder) {
   return folder + "/state.safetensors";
@@ -66,29 +70,71 @@ template <class F>
 std::string stream(const SafetensorsFile& file, const TensorInfo& tensor, F take) {
   std::vector<char> piece(static_cast<size_t>(
       std::min<std::int64_t>(kPieceBytes, static_cast<std::int64_t>(tensor.bytes))));
-  XXH3_state_t* state = XXH3_createState();
-  XXH3_64bits_reset(state);
+  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
+                                                                              XXH3_freeState);
+  XXH3_64bits_reset(state.get());
   const std::int64_t element = size_of(tensor.dtype), count = tensor.shape.numel();
   for (std::int64_t first = 0; first < count;) {
     const std::int64_t elements = std::min(count - first, kPieceBytes / element);
     file.read(tensor, first, elements, piece.data());
-    XXH3_64bits_update(state, piece.data(), static_cast<size_t>(elements * element));
+    XXH3_64bits_update(state.get(), piece.data(), static_cast<size_t>(elements * element));
     take(piece.data(), first * element, elements * element);
     first += elements;
   }
-  const std::string hash = hex(XXH3_64bits_digest(state));
-  XXH3_freeState(state);
-  return hash;
+  return hex(XXH3_64bits_digest(state.get()));
+}
+
+// Of a safetensors file's first part: its length and the JSON that says what lies where.
+std::string header_hash(const std::string& path) {
+  const File file = File::open(path);
+  std::uint64_t length = 0;
+  file.read_at(0, &length, sizeof length);
+  if (length > file.size())
+    fail(ErrorKind::Corruption, "[checkpoint] {}: the header is longer than the file; got {}", path,
+         length);
+  std::string header(static_cast<size_t>(length), '\0');
+  file.read_at(sizeof length, header.data(), header.size());
+  return hex(XXH3_64bits_withSeed(header.data(), header.size(), length));
+}
+
+// state.json's own checksum covers every other field.
+std::string info_hash(nlohmann::json info) {
+  info.erase("checksum");
+  const std::string text = info.dump();
+  return hex(XXH3_64bits(text.data(), text.size()));
+}
+
+nlohmann::json read_info(const std::string& folder) {
+  const std::string path = info_path(folder);
+  nlohmann::json info = read_json(path);
+  std::string expected, hash;
+  try {
+    const JsonFields fields(info, path);
+    const std::int64_t version = fields.integer("version");
+    if (version != kFormatVersion)
+      fail(ErrorKind::Unsupported, "[checkpoint] {}: unknown format version; got {}; expected {}",
+           path, version, kFormatVersion);
+    expected = fields.text("checksum");
+    hash = info_hash(info);
+  } catch (const Error& error) {  // what we wrote ourselves was valid
+    if (error.kind() != ErrorKind::InvalidArgument) throw;
+    fail(ErrorKind::Corruption, "[checkpoint] {}", error.what());
+  }
+  if (hash != expected)
+    fail(ErrorKind::Corruption,
+         "[checkpoint] {}: a field is damaged; got checksum {}; expected {}; try an older "
+         "checkpoint of the run",
+         path, hash, expected);
+  return info;
 }
 
 struct Stored {
   explicit Stored(const std::string& folder)
-      : folder(folder), info(read_json(info_path(folder))), file(state_path(folder)) {
-    const JsonFields fields(info, info_path(folder));
-    const std::int64_t version = fields.integer("version");
-    if (version != kFormatVersion)
-      fail(ErrorKind::Unsupported, "[checkpoint] {}: unknown format version; got {}; expected {}",
-           info_path(folder), version, kFormatVersion);
+      : folder(folder), info(read_info(folder)), file(state_path(folder)) {
+    if (header_hash(state_path(folder)) != JsonFields(info, info_path(folder)).text("header"))
+      fail(ErrorKind::Corruption,
+           "[checkpoint] {}: the header is damaged; try an older checkpoint of the run",
+           state_path(folder));
     for (const TensorInfo& tensor : file.tensors()) by_name[tensor.name] = &tensor;
   }
 
@@ -150,13 +196,10 @@ class CheckpointReader : public WeightReader {
 
 }  // namespace
 
-void save_checkpoint(const std::string& folder, const CheckpointInfo& info,
-                     std::span<const NamedMemory> tensors) {
-  const std::string temporary = folder + ".tmp";
-  filesystem_or_fail(temporary, "cannot be created", [&] {
-    fs::remove_all(temporary);
-    fs::create_directories(temporary);
-  });
+namespace {
+
+void write_files(const std::string& folder, const CheckpointInfo& info,
+                 std::span<const NamedMemory> tensors) {
   // Wider dtypes first keeps every tensor aligned to its element.
   std::vector<const NamedMemory*> order;
   for (const NamedMemory& tensor : tensors) order.push_back(&tensor);
@@ -169,16 +212,39 @@ void save_checkpoint(const std::string& folder, const CheckpointInfo& info,
     specs.push_back({tensor->name, tensor->dtype, tensor->shape});
     hashes[tensor->name] = hash_of(*tensor);
   }
-  SafetensorsWriter writer(state_path(temporary), specs);
+  SafetensorsWriter writer(state_path(folder), specs);
   for (const NamedMemory* tensor : order)
     writer.append(tensor->data,
                   static_cast<size_t>(tensor->shape.numel() * size_of(tensor->dtype)));
   writer.finish();
-  const nlohmann::json json = {{"version", kFormatVersion}, {"step", info.step},
-                               {"cursor", info.cursor},     {"threads", info.threads},
-                               {"isa", info.isa},           {"xxh3", hashes}};
-  write_text_atomically(info_path(temporary), json.dump(1) + "\n");
-  sync_folder(temporary);
+  nlohmann::json json = {{"version", kFormatVersion},
+                         {"step", info.step},
+                         {"cursor", info.cursor},
+                         {"threads", info.threads},
+                         {"isa", info.isa},
+                         {"header", header_hash(state_path(folder))},
+                         {"xxh3", hashes}};
+  json["checksum"] = info_hash(json);
+  write_text_atomically(info_path(folder), json.dump(1) + "\n");
+  sync_folder(folder);
+}
+
+}  // namespace
+
+void save_checkpoint(const std::string& folder, const CheckpointInfo& info,
+                     std::span<const NamedMemory> tensors) {
+  const std::string temporary = (fs::path(folder).parent_path() / kUnfinished).string();
+  filesystem_or_fail(temporary, "cannot be created", [&] {
+    fs::remove_all(temporary);
+    fs::create_directories(temporary);
+  });
+  try {
+    write_files(temporary, info, tensors);
+  } catch (const Error&) {
+    std::error_code ignored;
+    fs::remove_all(temporary, ignored);  // a full disk needs the room more than we need the half
+    throw;
+  }
   filesystem_or_fail(folder, "cannot be put in place", [&] {
     fs::remove_all(folder);
     fs::rename(temporary, folder);
@@ -187,7 +253,7 @@ void save_checkpoint(const std::string& folder, const CheckpointInfo& info,
 }
 
 CheckpointInfo read_checkpoint_info(const std::string& folder) {
-  const nlohmann::json json = read_json(info_path(folder));
+  const nlohmann::json json = read_info(folder);
   const JsonFields fields(json, info_path(folder));
   CheckpointInfo info;
   info.step = fields.integer("step", 0);

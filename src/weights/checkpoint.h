@@ -1,7 +1,8 @@
 // One durable state of a run: a folder that appears whole or not at all, with a checksum per
 // tensor.
 //   state.safetensors   "<parameter>" in its dtype, "<parameter>:<buffer>" per optimizer buffer
-//   state.json          CheckpointInfo, and the XXH3-64 of every tensor's bytes
+//   state.json          CheckpointInfo, the XXH3-64 of every tensor's bytes, of the other file's
+//                       header, and of state.json's other fields
 // The store that makes every step durable joins with the any-size work.
 #pragma once
 
@@ -31,8 +32,8 @@ struct CheckpointInfo {
   std::string isa;
 };
 
-// Writes beside `folder` under a temporary name, makes it durable, renames. Memory does not depend
-// on sizes. Throws Io (a full disk included); what was durable before stays whole.
+// Writes beside `folder` under the name "unfinished", makes it durable, renames. Memory does not
+// depend on sizes. Throws Io (a full disk included); what was durable before stays whole.
 void save_checkpoint(const std::string& folder, const CheckpointInfo& info,
                      std::span<const NamedMemory> tensors);
 
