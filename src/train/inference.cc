@@ -16,6 +16,7 @@
 #include "formats/npy.h"
 #include "train/engine.h"
 #include "train/model_source.h"
+#include "train/run_setup.h"
 
 namespace outsize {
 namespace {
@@ -57,8 +58,9 @@ std::string evaluate_model(const EvalOptions& options) {
   const std::int64_t rows = options.rows > 0
                                 ? options.rows
                                 : std::max<std::int64_t>(1, kTokens / options.sequence_length);
-  EvaluationEngine engine(source.model(), rows, options.sequence_length, parse_dtype(options.dtype),
-                          options.memory);
+  EvaluationEngine engine(
+      source.model(), rows, options.sequence_length, parse_dtype(options.dtype),
+      arena_budget(options.memory > 0 ? std::optional(options.memory) : std::nullopt));
   engine.load(*source.weights());
   const double start = seconds_now();
   EvaluationTotals totals;
@@ -82,7 +84,8 @@ void write_logits(const LogitsOptions& options) {
   const std::vector<std::int32_t> ids = parse_ids(options.tokens);
   const ModelSource source(options.model);
   const auto count = static_cast<std::int64_t>(ids.size());
-  Generator generator(source.model(), {count, parse_dtype(options.dtype), /*all_logits=*/true}, 0);
+  Generator generator(source.model(), {count, parse_dtype(options.dtype), /*all_logits=*/true},
+                      arena_budget({}));
   generator.load(*source.weights());
   NpyWriter writer(options.out, DType::f32, {count, generator.vocabulary()});
   generator.append(ids, [&](std::int64_t, std::int64_t rows, const float* logits) {
@@ -105,6 +108,9 @@ std::vector<std::string> read_prompts(const GenerateOptions& options) {
     const nlohmann::json row = parse_json(line, where);
     prompts.push_back(JsonFields(row, where).text("prompt"));
   }
+  if (prompts.empty())
+    fail(ErrorKind::InvalidArgument, "[--prompts-file] no prompt; got '{}', which has no rows",
+         options.prompts_file);
   return prompts;
 }
 
@@ -189,7 +195,8 @@ void generate_text(const GenerateOptions& options,
     encoded.push_back(std::move(ids));
   }
   const std::int64_t context = static_cast<std::int64_t>(longest) + options.max_new_tokens;
-  Generator generator(source.model(), {context, parse_dtype(options.dtype), false}, 0);
+  Generator generator(source.model(), {context, parse_dtype(options.dtype), false},
+                      arena_budget({}));
   generator.load(*source.weights());
   const bool json = options.json || !options.prompts_file.empty();
   for (size_t i = 0; i < prompts.size(); ++i) {

@@ -66,7 +66,7 @@ std::int64_t total_steps(const RunConfig& config, const Dataset& dataset) {
 PlanContext plan_context(const RunConfig& config, std::int64_t steps) {
   const TrainingShape shape = training_shape(config);
   return {shape.rows,  shape.accumulation,          shape.sequence_length,
-          shape.dtype, config.train.optimizer.name, arena_budget(config),
+          shape.dtype, config.train.optimizer.name, arena_budget(config.budget.memory),
           steps};
 }
 
@@ -82,8 +82,15 @@ class Run {
     folder_.adopt(config_);
     open_data();
     prepare_engine();
-    restore_or_start();
-    metrics_.emplace(folder_.metrics_path(), folder_.tensorboard_path(), step_);
+    const bool resumed = restore();
+    if (resumed && step_ >= steps_) {
+      progress_->note(fmt::format("finished after step {}: nothing is left to do", step_));
+      return {step_, false, 0};
+    }
+    if (!resumed) start();
+    // The evaluation before the first step stands under step 0: a run without checkpoint makes it
+    // again.
+    metrics_.emplace(folder_.metrics_path(), folder_.tensorboard_path(), resumed ? step_ : -1);
     gemm_gflops_ = measure_gemm_gflops(config_.train.dtype, 0.3);
     const SignalWatch watch;
     if (step_ == 0) validate();  // where the model stands before it has learnt anything
@@ -128,7 +135,7 @@ class Run {
     steps_ = total_steps(config_, *train_data_);
     const TrainingShape shape = training_shape(config_);
     engine_.emplace(source_.model(), shape, optimizer_options(config_.train.optimizer),
-                    arena_budget(config_));
+                    arena_budget(config_.budget.memory));
     ProgressOptions options = progress_to(STDERR_FILENO);
     options.total_steps = steps_;
     options.log_every = config_.train.log_every;
@@ -137,20 +144,23 @@ class Run {
     engine_->allocate();
   }
 
-  void restore_or_start() {
-    if (const auto latest = folder_.latest_checkpoint()) {
-      const std::string path = folder_.checkpoint_path(*latest);
-      const CheckpointInfo info = read_checkpoint_info(path);
-      load_checkpoint(path, engine_->state());
-      batches_->restore(cursor_from_json(info.cursor));
-      step_ = info.step;
-      progress_->note(fmt::format("resumed after step {} of {}", step_, steps_));
-      if (info.threads != thread_count() || info.isa != name_of(active_isa()))
-        progress_->note(
-            fmt::format("warning: the run began with {} threads, {}; bits may differ from now on",
-                        info.threads, info.isa));
-      return;
-    }
+  bool restore() {
+    const auto latest = folder_.latest_checkpoint();
+    if (!latest) return false;
+    const std::string path = folder_.checkpoint_path(*latest);
+    const CheckpointInfo info = read_checkpoint_info(path);
+    load_checkpoint(path, engine_->state());
+    batches_->restore(cursor_from_json(info.cursor));
+    step_ = saved_ = info.step;
+    progress_->note(fmt::format("resumed after step {} of {}", step_, steps_));
+    if (info.threads != thread_count() || info.isa != name_of(active_isa()))
+      progress_->note(
+          fmt::format("warning: the run began with {} threads, {}; bits may differ from now on",
+                      info.threads, info.isa));
+    return true;
+  }
+
+  void start() {
     source_.carry_to(folder_.path() + "/model");
     if (config_.init == Init::random)
       engine_->randomise(static_cast<std::uint64_t>(config_.train.seed));
@@ -237,7 +247,7 @@ std::string show_plan(const RunConfig& config, bool json) {
   const ModelSource source(config.model);
   TrainingShape shape = training_shape(config);
   const TrainingEngine engine(source.model(), shape, optimizer_options(config.train.optimizer),
-                              arena_budget(config));
+                              arena_budget(config.budget.memory));
   const PlanContext context = plan_context(config, config.train.steps.value_or(0));
   if (json) return plan_to_json(source.model(), engine, context).dump() + "\n";
   return describe_plan(source.model(), engine, context);

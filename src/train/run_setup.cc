@@ -1,5 +1,7 @@
 #include "train/run_setup.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "machine/host.h"
 #include "models/model.h"
@@ -71,14 +73,17 @@ TrainingShape training_shape(const RunConfig& config) {
           .with_evaluation = !config.data.validation.empty()};
 }
 
-std::int64_t arena_budget(const RunConfig& config) {
-  const std::int64_t memory =
-      config.budget.memory ? *config.budget.memory : meminfo_bytes("MemAvailable");
-  if (memory <= kProcessBytes)
-    fail(ErrorKind::InvalidArgument,
-         "[budget.memory] too small for the process itself; got {}; expected more than {}",
-         show_bytes(memory), show_bytes(kProcessBytes));
-  return memory - kProcessBytes;
+std::int64_t arena_budget(std::optional<std::int64_t> memory) {
+  if (!memory) {
+    memory = meminfo_bytes("MemAvailable");
+    if (const auto limit = control_group_limit()) memory = std::min(*memory, *limit);
+  }
+  if (*memory <= kProcessBytes)
+    fail(ErrorKind::OutOfMemory,
+         "[plan] the memory budget is too small for the process itself; got {}; expected more than "
+         "{}; try a larger budget",
+         show_bytes(*memory), show_bytes(kProcessBytes));
+  return *memory - kProcessBytes;
 }
 
 }  // namespace outsize

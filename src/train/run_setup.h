@@ -1,6 +1,11 @@
 // Turns a configuration into what the parts below take: data options, optimizer, shapes, budget.
 #pragma once
 
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "config/run_config.h"
 #include "data/options.h"
 #include "optim/schedule.h"
@@ -18,8 +23,8 @@ ScheduleOptions schedule_options(const ScheduleConfig& schedule);
 std::int64_t microbatch_rows(const RunConfig& config);
 TrainingShape training_shape(const RunConfig& config);
 
-// Bytes the arena may take: budget.memory less what the process itself takes; without a budget,
-// what is free now. Throws InvalidArgument when the budget is smaller than the process.
-std::int64_t arena_budget(const RunConfig& config);
+// Bytes the arena may take: `memory` (absent: what is free now) less what the process itself takes.
+// Throws OutOfMemory when that leaves nothing.
+std::int64_t arena_budget(std::optional<std::int64_t> memory);
 
 }  // namespace outsize
