@@ -11,7 +11,9 @@ void add_eval_command(CLI::App& app) {
   auto options = std::make_shared<EvalOptions>();
   command->add_option("model", options->model, "Hugging Face folder, GGUF file or run folder")
       ->required();
-  command->add_option("--data", options->files, "Text or JSONL files")->required();
+  command->add_option("--data", options->files, "Text or JSONL file; may be repeated")
+      ->required()
+      ->allow_extra_args(false);  // the model may follow it
   command->add_option("--sequence-length", options->sequence_length, "Tokens per row")
       ->check(CLI::PositiveNumber);
   command->add_option("--rows", options->rows, "Rows at once; default 2,048 tokens")

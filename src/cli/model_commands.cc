@@ -29,8 +29,12 @@ void tokenize(const TokenizeOptions& options) {
     const nlohmann::json json = parse_json(text, options.file);
     const auto wide = json.is_array() ? nlohmann::json{{"ids", json}} : json;
     std::vector<TokenId> ids;
-    for (std::int64_t id : JsonFields(wide, options.file).integers("ids"))
+    for (std::int64_t id : JsonFields(wide, options.file).integers("ids")) {
+      if (id < 0 || id >= tokenizer->vocabulary_size())
+        fail(ErrorKind::InvalidArgument, "[tokenize] {}: no such token; got {}; expected 0 to {}",
+             options.file, id, tokenizer->vocabulary_size() - 1);
       ids.push_back(static_cast<TokenId>(id));
+    }
     fmt::print("{}", tokenizer->decode(ids, false));
     return;
   }

@@ -18,7 +18,8 @@ struct RunOptions {
 std::shared_ptr<RunOptions> add_run_options(CLI::App& command) {
   auto options = std::make_shared<RunOptions>();
   command.add_option("config", options->config, "YAML file; options below")->required();
-  command.add_option("--set", options->overrides, "key=value, over the file; may be repeated");
+  command.add_option("--set", options->overrides, "key=value, over the file; may be repeated")
+      ->allow_extra_args(false);  // the configuration may follow it
   command.footer("Options of the configuration file:\n" + config_help());
   return options;
 }

@@ -310,8 +310,8 @@ void check_options(const DataOptions& options) {
          options.sequence_length);
   for (const std::filesystem::path& file : options.files) {
     const std::string extension = lower_extension(file);
-    for (const char* other :
-         {".json", ".parquet", ".arrow", ".csv", ".tsv", ".gz", ".zst", ".zip"}) {
+    for (const char* other : {".json", ".parquet", ".arrow", ".csv", ".tsv", ".gz", ".zst", ".zip",
+                              ".gguf", ".safetensors"}) {
       if (extension == other)
         fail(ErrorKind::Unsupported,
              "[data] '{}' is of a kind that is not read; expected JSONL "
