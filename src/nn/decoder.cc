@@ -19,7 +19,6 @@ class Assembler {
       : parts_(parts), options_(options) {}
 
   Program run() {
-    add_positions();
     SegmentBuilder embed(options_);
     embed.graph().add_output("x", parts_.embed(embed));
     add_call("embed", add_segment("embed", embed), "", -1);
@@ -50,12 +49,16 @@ class Assembler {
     return add_segment(fmt::format("block kind {}", kind), builder);
   }
 
-  void add_positions() {
+  // Tables are made for the first call that reads them: not every kind of layer may be there.
+  void add_rope_tables(int segment) {
+    const Graph graph = program_.segments[static_cast<size_t>(segment)].graph;  // more will join
     for (size_t i = 0; i < parts_.rope_frequencies.size(); ++i) {
+      const std::string name = fmt::format("rope.{}", i);
+      if (graph.find_input(name) == kNoValue || value_ids_.count(name) > 0) continue;
       SegmentBuilder builder(options_);
       const ValueId table = rope_table(builder.graph(), builder.positions(),
                                        parts_.rope_frequencies[i], parts_.rope_scale);
-      builder.graph().add_output(fmt::format("rope.{}", i), table);
+      builder.graph().add_output(name, table);
       add_call(fmt::format("positions.{}", i), add_segment("positions", builder), "", -1);
     }
   }
@@ -76,6 +79,7 @@ class Assembler {
   }
 
   void add_call(std::string name, int segment, const std::string& prefix, int layer) {
+    add_rope_tables(segment);
     const Graph& graph = program_.segments[static_cast<size_t>(segment)].graph;
     Call call{std::move(name), segment, {}, {}, {}};
     for (ValueId id : graph.inputs()) call.inputs.push_back(input_value(graph.value(id)));

@@ -139,7 +139,7 @@ def read_safetensors(path):
     header = json.loads(data[8:8 + length])
     header.pop("__metadata__", None)
     return {name: (entry["dtype"], tuple(entry["shape"]),
-                   data[8 + length + entry["data_offsets"][0]:8 + length + entry["data_offsets"][1]])
+                   data[8 + length:][slice(*entry["data_offsets"])])
             for name, entry in header.items()}
 
 
@@ -169,7 +169,8 @@ def read_npy(path):
     length = struct.unpack("<H", data[8:10])[0]
     header = data[10:10 + length].decode()
     assert "'<f4'" in header and "False" in header, header
-    shape = tuple(int(part) for part in header.split("(")[1].split(")")[0].split(",") if part.strip())
+    sizes = header.split("(")[1].split(")")[0].split(",")
+    shape = tuple(int(size) for size in sizes if size.strip())
     values = floats(data[10 + length:])
     assert len(values) == math.prod(shape)
     return shape, values

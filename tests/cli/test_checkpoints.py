@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged, unfinished or do not fit the disk: named, never used, never lost."""
+"""Checkpoints that are damaged, unfinished or too large for the disk: named, never used."""
 
 import json
 import os
@@ -155,8 +155,8 @@ class FullDisk(ProgramTest):
         size = (self.work / "whole/checkpoints/step-6/state.safetensors").stat().st_size
         disk = self.work / "disk"
         disk.mkdir()
-        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size * 5 // 2}", "none", disk],
-                               capture_output=True, check=False)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size * 5 // 2}", "none", disk]
+        mount = subprocess.run(command, capture_output=True, check=False)
         if mount.returncode != 0:
             self.skipTest("no right to mount a file system: " + mount.stderr.decode().strip())
         self.addCleanup(subprocess.run, ["umount", disk], check=True)

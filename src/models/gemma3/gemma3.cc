@@ -158,7 +158,32 @@ nlohmann::json Gemma3::hf_config() const {
           {"initializer_range", c_.initializer_range}};
 }
 
+// What llama.cpp takes for granted, by the model's sizes.
+constexpr std::int64_t kGgufPattern = 6;
+
+double gguf_query_scalar(const Gemma3Config& c) {
+  constexpr std::int64_t kLayersOf27B = 62;
+  return static_cast<double>(c.layers == kLayersOf27B ? c.width / c.heads : c.head_dim);
+}
+
+void refuse_what_gguf_cannot_say(const Gemma3Config& c) {
+  if (c.kinds != kinds_by_pattern(c.layers, kGgufPattern))
+    fail(ErrorKind::Unsupported,
+         "[export] GGUF has no field for layer_types; expected every {}th layer to be global; try "
+         "--format hf",
+         kGgufPattern);
+  if (c.query_scalar != gguf_query_scalar(c))
+    fail(ErrorKind::Unsupported,
+         "[export] GGUF has no field for query_pre_attn_scalar; got {}; expected {}; try --format "
+         "hf",
+         c.query_scalar, gguf_query_scalar(c));
+  if (c.local_rope.type != "default")
+    fail(ErrorKind::Unsupported,
+         "[export] GGUF has no field for scaled rotary angles of local layers; try --format hf");
+}
+
 GgufMetadata Gemma3::gguf_metadata() const {
+  refuse_what_gguf_cannot_say(c_);
   auto u32 = [](std::int64_t value) {
     return GgufValue::of_u32(static_cast<std::uint32_t>(value));
   };
@@ -174,7 +199,8 @@ GgufMetadata Gemma3::gguf_metadata() const {
                        {"gemma3.attention.value_length", u32(c_.head_dim)},
                        {"gemma3.attention.layer_norm_rms_epsilon", f32(c_.eps)},
                        {"gemma3.attention.sliding_window", u32(c_.window)},
-                       {"gemma3.rope.freq_base", f32(c_.global_rope.theta)}};
+                       {"gemma3.rope.freq_base", f32(c_.global_rope.theta)},
+                       {"gemma3.rope.freq_base_swa", f32(c_.local_rope.theta)}};
   if (c_.global_rope.type == "linear") {
     list.emplace_back("gemma3.rope.scaling.type", GgufValue::of_text("linear"));
     list.emplace_back("gemma3.rope.scaling.factor", f32(c_.global_rope.factor));
@@ -252,12 +278,12 @@ std::unique_ptr<Model> from_gguf(const GgufFile& file) {
   c.context = file.integer_or("gemma3.context_length", 131072, 1);
   c.window = file.integer_or("gemma3.attention.sliding_window", 1024, 1);
   c.eps = file.number("gemma3.attention.layer_norm_rms_epsilon");
-  c.query_scalar = static_cast<double>(c.head_dim);
+  c.query_scalar = gguf_query_scalar(c);
   c.global_rope.theta = file.number_or("gemma3.rope.freq_base", 1e6);
   c.global_rope.factor = file.number_or("gemma3.rope.scaling.factor", 1.0);
   if (c.global_rope.factor != 1.0) c.global_rope.type = "linear";
   c.local_rope.theta = file.number_or("gemma3.rope.freq_base_swa", 10000);
-  c.kinds = kinds_by_pattern(c.layers, 6);
+  c.kinds = kinds_by_pattern(c.layers, kGgufPattern);
   const GgufTensor* table = file.find_tensor("token_embd.weight");
   if (!table || table->shape.ndim() != 2)
     fail(ErrorKind::Corruption, "[model] {}: tensor token_embd.weight is missing or no matrix",
