@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Makes tests/tokenizer/data: small vocabularies trained with the real libraries, and the ids that
-these give for some 400 texts. Needs tokenizers, sentencepiece, llama-cpp-python, gguf and pycountry;
+these give for some 400 texts. Needs tokenizers, sentencepiece, llama-cpp-python, gguf, pycountry;
 run it again only to change the goldens, in a commit of its own.
 
     make_goldens.py tests/tokenizer/data

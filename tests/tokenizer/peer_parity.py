@@ -7,8 +7,8 @@ Then exports every vocabulary in the other format and compares again: folders ma
 loaded by transformers, GGUF files made from folders by llama.cpp.
 
 Over a corpus of at least 1 MB (many languages, emoji with joiners, control characters, runs of
-spaces and digits, code, special tokens inside text, empty texts) and random strings. Prints the first
-differences; exit code 1 on any. --work keeps the vocabularies for the next run.
+spaces and digits, code, special tokens inside text, empty texts) and random strings. Prints the
+first differences; exit code 1 on any. --work keeps the vocabularies for the next run.
 """
 
 import argparse
