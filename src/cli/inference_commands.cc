@@ -19,7 +19,7 @@ void add_eval_command(CLI::App& app) {
   command->add_option("--rows", options->rows, "Rows at once; default 2,048 tokens")
       ->check(CLI::PositiveNumber);
   command->add_option("--dtype", options->dtype, "f32 or bf16");
-  command->add_option("--memory", options->memory, "Budget in bytes; 0: what is free");
+  command->add_option("--memory", options->memory, "Most bytes of the plan; 0: no limit");
   command->add_flag("--json", options->json, "One JSON object");
   command->callback([options] { fmt::print("{}\n", evaluate_model(*options)); });
 }

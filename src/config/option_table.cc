@@ -272,7 +272,7 @@ constexpr Option kRows[] = {
      .default_text = "null",
      .unit = "path",
      .on_resume = OnResume::free,
-     .doc = "Folder on the SSD that may hold what does not fit the RAM."},
+     .doc = "Folder on the SSD for what will not fit the RAM; accepted, not used yet."},
 };
 
 }  // namespace

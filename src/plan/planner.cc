@@ -228,17 +228,28 @@ class Planner {
   void check_budget() const {
     if (request_.budget_bytes <= 0 || plan_.arena_bytes <= request_.budget_bytes) return;
     const auto& by_kind = plan_.peak_bytes_by_kind;
-    const size_t top =
-        static_cast<size_t>(std::max_element(by_kind.begin(), by_kind.end()) - by_kind.begin());
+    const auto top = std::max_element(by_kind.begin(), by_kind.end()) - by_kind.begin();
+    const auto kind = static_cast<BufferKind>(top);
     const double gib = 1.0 / (1 << 30);
     fail(ErrorKind::OutOfMemory,
          "[plan] the run does not fit its memory budget; got a peak of {:.2f} GiB ({} {:.2f} GiB); "
          "expected at most {:.2f} GiB; try {}",
-         static_cast<double>(plan_.arena_bytes) * gib, name_of(static_cast<BufferKind>(top)),
-         static_cast<double>(by_kind[top]) * gib, static_cast<double>(request_.budget_bytes) * gib,
-         static_cast<BufferKind>(top) == BufferKind::activations
-             ? "a smaller train.microbatch or data.sequence_length"
-             : "dtype bf16, optimizer sgd or adafactor, or a larger budget.memory");
+         static_cast<double>(plan_.arena_bytes) * gib, name_of(kind),
+         static_cast<double>(by_kind[static_cast<size_t>(top)]) * gib,
+         static_cast<double>(request_.budget_bytes) * gib, advice(kind));
+  }
+
+  // What lowers the largest kind most.
+  static const char* advice(BufferKind kind) {
+    switch (kind) {
+      case BufferKind::optimizer:
+        return "train.optimizer.name adafactor or sgd, moment_dtype bf16, or a larger "
+               "budget.memory";
+      case BufferKind::activations:
+        return "a smaller train.microbatch or data.sequence_length, or a larger budget.memory";
+      default:
+        return "train.dtype bf16, a smaller model, or a larger budget.memory";
+    }
   }
 
   const PlanRequest& request_;
