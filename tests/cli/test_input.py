@@ -242,8 +242,8 @@ class Inference(ProgramTest):
     def test_tokens(self):
         folder = self.with_weights("gpt2")
         out = self.work / "x.npy"
-        for tokens, says in {"261": ("261", "260"), "-1": ("-1",), "1 x": ("'x'",), " ": ("no token",),
-                             "99999999999": ("99999999999",)}.items():
+        for tokens, says in {"261": ("261", "260"), "-1": ("-1",), "1 x": ("'x'",),
+                             " ": ("no token",), "99999999999": ("99999999999",)}.items():
             with self.subTest(tokens):
                 self.refused(3, "logits", folder, f"--tokens={tokens}", "--out", out, says=says)
                 self.assertFalse(out.exists())
