@@ -109,18 +109,19 @@ class Checker {
     for (int id : task.writes) {
       if (!owns(id)) claim(id, t);
       Use& use = uses_[static_cast<size_t>(id)];
-      check_ended(use, id, t);
+      check_ended(use, id, t, /*updates=*/true);
       use = {t, {}, true};
     }
   }
 
-  // Every earlier use of `id` has certainly ended when task t starts; t itself may read and write.
-  void check_ended(const Use& use, int id, int t) const {
+  // Every earlier use of `id` has certainly ended when task t starts. A task that updates a buffer
+  // may read it too; one that takes its bytes over for another buffer may not.
+  void check_ended(const Use& use, int id, int t, bool updates) const {
     ensure(use.last_write < 0 || ends_before(use.last_write, t),
            "[plan check] task {} writes over '{}' while task {} may still write it", t,
            buffer(id).name, use.last_write);
     for (int reader : use.readers)
-      ensure(reader == t || ends_before(reader, t),
+      ensure((updates && reader == t) || ends_before(reader, t),
              "[plan check] task {} writes over '{}' while task {} may still read it", t,
              buffer(id).name, reader);
   }
@@ -144,7 +145,7 @@ class Checker {
       const int old = at->second.buffer;
       ensure(!buffer(old).persistent, "[plan check] '{}' overlaps persistent '{}'", buffer(id).name,
              buffer(old).name);
-      check_ended(uses_[static_cast<size_t>(old)], old, t);
+      check_ended(uses_[static_cast<size_t>(old)], old, t, /*updates=*/false);
       ensure(!uses_[static_cast<size_t>(old)].unread || buffer(old).kind == BufferKind::workspace,
              "[plan check] '{}' is written and overwritten by '{}' without being read",
              buffer(old).name, buffer(id).name);

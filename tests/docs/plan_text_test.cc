@@ -29,9 +29,7 @@ Program tiny_program() {
 }
 
 Plan plan_of(const Program& program, KernelChoice kernels) {
-  const CompiledProgram compiled(
-      program,
-      {.training = true, .kernels = reference_only ? KernelChoice::reference : KernelChoice::best});
+  const CompiledProgram compiled(program, {.training = true, .kernels = kernels});
   const auto rule = make_update_rule({});
   TrainingRequest training;
   for (const ProgramParameter& parameter : program.parameters) {
