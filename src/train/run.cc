@@ -196,8 +196,7 @@ class Run {
     const double start = seconds_now();
     EvaluationTotals totals;
     validation_->rewind();
-    Batch batch;
-    while (validation_->next(batch)) engine_->evaluate(batch, totals);
+    while (validation_->next(validation_batch_)) engine_->evaluate(validation_batch_, totals);
     EvaluationMetrics metrics;
     metrics.step = step_;
     metrics.validation_loss = totals.loss_sum / static_cast<double>(totals.target_tokens);
@@ -230,6 +229,7 @@ class Run {
   std::optional<TrainingEngine> engine_;
   std::optional<Progress> progress_;
   std::vector<Batch> microbatches_;
+  Batch validation_batch_;  // kept, so that its memory is taken once
   std::optional<MetricsWriter> metrics_;
   double gemm_gflops_ = 0;
   std::int64_t step_ = 0, steps_ = 0, saved_ = -1;

@@ -27,8 +27,6 @@ struct Sizes {
   std::int64_t chunk_rows;
 
   std::int64_t row_bytes() const { return width * size_of(dtype); }
-  // Elements of the gradient's dtype between rows of the logits buffer (it lies over f32 rows).
-  std::int64_t logit_stride() const { return vocabulary * 4 / size_of(dtype); }
 };
 
 MatmulSpec logits_spec(const Sizes& s, std::int64_t chunk) {
@@ -41,12 +39,7 @@ MatmulSpec logits_spec(const Sizes& s, std::int64_t chunk) {
 }
 
 MatmulSpec dx_spec(const Sizes& s, std::int64_t chunk) {
-  return {.m = chunk,
-          .n = s.width,
-          .k = s.vocabulary,
-          .operand = s.dtype,
-          .result = s.dtype,
-          .lda = s.logit_stride()};
+  return {.m = chunk, .n = s.width, .k = s.vocabulary, .operand = s.dtype, .result = s.dtype};
 }
 
 MatmulSpec dw_spec(const Sizes& s, std::int64_t chunk, bool accumulate) {
@@ -56,8 +49,7 @@ MatmulSpec dw_spec(const Sizes& s, std::int64_t chunk, bool accumulate) {
           .operand = s.dtype,
           .result = DType::f32,
           .transpose_a = true,
-          .accumulate = accumulate,
-          .lda = s.logit_stride()};
+          .accumulate = accumulate};
 }
 
 // The products of one chunk size.
@@ -193,6 +185,7 @@ class LossKernel : public Kernel {
     if (!status.ok()) return status;
     losses(args, scratch, indices, chunk.rows, rows);
     if (!with_gradient_) return {};
+    if (sizes_.dtype == DType::bf16) close_gaps(scratch.logits, chunk.rows);
     status = chunk.dx->run(scratch.logits, args.inputs[1], nullptr, scratch.dx, scratch.products);
     if (!status.ok()) return status;
     for (std::int64_t r = 0; r < rows; ++r)
@@ -200,6 +193,19 @@ class LossKernel : public Kernel {
                   static_cast<size_t>(bytes));
     const Matmul& dw = first == 0 && !accumulate_ ? *chunk.dw_first : *chunk.dw_more;
     return dw.run(scratch.logits, scratch.x, nullptr, args.outputs[1], scratch.products);
+  }
+
+  // bf16 rows lie in the first halves of f32 rows. oneDNN has no kernel for rows apart from each
+  // other that keeps to the workspace, so they move together: rows [n, 2n) to where rows [n/2, n)
+  // were, all of them at once.
+  void close_gaps(float* logits, std::int64_t rows) const {
+    char* base = reinterpret_cast<char*>(logits);
+    const std::int64_t wide = sizes_.vocabulary * 4, narrow = sizes_.vocabulary * 2;
+    for (std::int64_t first = 1; first < rows; first *= 2)
+      parallel_for(std::min(first, rows - first), 1, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t r = first + begin; r < first + end; ++r)
+          std::memcpy(base + r * narrow, base + r * wide, static_cast<size_t>(narrow));
+      });
   }
 
   void losses(const KernelArgs& args, const Scratch& scratch, const std::int32_t* indices,
