@@ -1,6 +1,7 @@
 // `outsize`: parses the command line, runs one command, and turns errors into one line and a
 // status.
 #include <cstdio>
+#include <exception>
 #include <new>
 
 #include "cli/commands.h"
@@ -59,6 +60,9 @@ int run(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "outsize: OutOfMemory: the host refused memory; try a smaller batch\n");
     return status_of(ErrorKind::OutOfMemory);
+  } catch (const std::exception& error) {  // every known cause has its own kind: this is our bug
+    std::fprintf(stderr, "outsize: Internal: %s; please report it\n", error.what());
+    return status_of(ErrorKind::Internal);
   }
   return exit_status;
 }
