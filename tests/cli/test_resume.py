@@ -213,6 +213,18 @@ class Resume(ProgramTest):
         self.ok("train", config, "--set", "train.save_every=7", "--set", "budget.memory=1GiB")
 
 
+    def test_changed_data_are_refused(self):
+        config = self.write_config("run", train__schedule={"name": "constant"})
+        self.ok("train", config, "--set", "train.steps=4")
+        data = self.work / "train.jsonl"
+        rows = data.read_text().splitlines()
+        for changed in (rows[::-1], rows[:30], rows + rows[:1]):
+            data.write_text("\n".join(changed) + "\n")
+            self.refused(3, "train", config, says=("data", "changed"))
+        data.write_text("\n".join(rows) + "\n")
+        self.ok("train", config)
+
+
 class SameBits(ProgramTest):
     def test_the_same_command_twice(self):
         for family, dtype, threads in (("gpt2", "bf16", 2), ("gemma3_text", "f32", 2),
