@@ -42,6 +42,28 @@ RopeConfig read_rope(const JsonFields& config, const std::string& layer_type,
     read_scaling(*scaling, rope);
   }
   if (!(rope.theta > 0)) config.fail_field(theta_field, "must be positive");
+  if (config.number_or("partial_rotary_factor", 1.0) != 1.0)
+    config.fail_field("partial_rotary_factor", "is not built in; expected 1");
+  return rope;
+}
+
+RopeConfig read_rope(const GgufFile& file, const std::string& architecture, double default_theta) {
+  const std::string p = architecture + ".rope.";
+  RopeConfig rope;
+  rope.theta = file.number_or(p + "freq_base", default_theta);
+  const std::string type = file.text_or(p + "scaling.type", "none");
+  if (type != "none" && type != "linear")
+    fail(ErrorKind::Unsupported,
+         "[model] {}: rope scaling is not read from GGUF; got '{}'; expected none or linear; try "
+         "the Hugging Face folder",
+         file.path(), type);
+  // Files of before rope.scaling hold the factor alone.
+  rope.factor = file.number_or(p + "scaling.factor", file.number_or(p + "scale_linear", 1.0));
+  if (!(rope.theta > 0) || !(rope.factor > 0))
+    fail(ErrorKind::InvalidArgument,
+         "[model] {}: {}freq_base and the scaling factor must be positive; got {} and {}",
+         file.path(), p, rope.theta, rope.factor);
+  if (rope.factor != 1.0) rope.type = "linear";
   return rope;
 }
 

@@ -1,5 +1,5 @@
-// Rotary embedding settings as Hugging Face configurations spell them, old (rope_theta,
-// rope_scaling) and new (rope_parameters, flat or per layer type).
+// Rotary embedding settings as Hugging Face configurations and GGUF files spell them; in the former
+// old (rope_theta, rope_scaling) and new (rope_parameters, flat or per layer type).
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/gguf.h"
 #include "formats/json.h"
 
 namespace outsize {
@@ -23,6 +24,9 @@ struct RopeConfig {
 // `theta_field` is the old form's field. Throws Unsupported for other scaling types.
 RopeConfig read_rope(const JsonFields& config, const std::string& layer_type,
                      const std::string& theta_field, double default_theta);
+
+// From a GGUF file's "<architecture>.rope.*". Throws Unsupported for scaling other than linear.
+RopeConfig read_rope(const GgufFile& file, const std::string& architecture, double default_theta);
 
 // The new flat form.
 nlohmann::json to_json(const RopeConfig& rope);

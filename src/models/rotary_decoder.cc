@@ -146,6 +146,9 @@ nlohmann::json RotaryDecoder::hf_config() const {
 }
 
 GgufMetadata RotaryDecoder::gguf_metadata() const {
+  if (c_.window > 0 && c_.first_window_layer < c_.layers)
+    fail(ErrorKind::Unsupported,
+         "[export] GGUF has no field for {}'s sliding window; try --format hf", c_.family);
   const std::string p = c_.gguf_architecture + ".";
   auto u32 = [](std::int64_t value) {
     return GgufValue::of_u32(static_cast<std::uint32_t>(value));
@@ -221,7 +224,7 @@ RotaryDecoderConfig read_rotary_decoder(const GgufFile& file, const std::string&
   c.feed_forward = file.integer(p + "feed_forward_length", 1, kWidthMax);
   c.context = file.integer_or(p + "context_length", 2048, 1);
   c.eps = file.number(p + "attention.layer_norm_rms_epsilon");
-  c.rope.theta = file.number_or(p + "rope.freq_base", 10000.0);
+  c.rope = read_rope(file, architecture, 10000.0);
   if (file.find_tensor("rope_freqs.weight"))
     fail(ErrorKind::Unsupported,
          "[model] {}: rotary scaling by rope_freqs is not read from GGUF; try the Hugging Face "

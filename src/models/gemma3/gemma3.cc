@@ -285,9 +285,7 @@ std::unique_ptr<Model> from_gguf(const GgufFile& file) {
   c.window = file.integer_or("gemma3.attention.sliding_window", 1024, 1);
   c.eps = file.number("gemma3.attention.layer_norm_rms_epsilon");
   c.query_scalar = gguf_query_scalar(c);
-  c.global_rope.theta = file.number_or("gemma3.rope.freq_base", 1e6);
-  c.global_rope.factor = file.number_or("gemma3.rope.scaling.factor", 1.0);
-  if (c.global_rope.factor != 1.0) c.global_rope.type = "linear";
+  c.global_rope = read_rope(file, "gemma3", 1e6);
   c.local_rope.theta = file.number_or("gemma3.rope.freq_base_swa", 10000);
   c.kinds = kinds_by_pattern(c.layers, kGgufPattern);
   const GgufTensor* table = file.find_tensor("token_embd.weight");

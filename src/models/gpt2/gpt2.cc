@@ -163,6 +163,10 @@ std::unique_ptr<Model> from_hf(const JsonFields& f) {
   const std::string activation = f.text_or("activation_function", "gelu_new");
   if (activation != "gelu_new" && activation != "gelu_pytorch_tanh")
     f.fail_field("activation_function", "is not built in for this family; expected gelu_new");
+  if (!f.boolean_or("scale_attn_weights", true))
+    f.fail_field("scale_attn_weights", "is not built in; expected true");
+  for (const char* field : {"scale_attn_by_inverse_layer_idx", "add_cross_attention"})
+    if (f.boolean_or(field, false)) f.fail_field(field, "is not built in; expected false");
   check(c, f.file());
   return std::make_unique<Gpt2>(c);
 }

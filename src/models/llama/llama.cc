@@ -22,7 +22,12 @@ std::unique_ptr<Model> from_hf(const JsonFields& config) {
 }
 
 std::unique_ptr<Model> from_gguf(const GgufFile& file) {
-  return make_rotary_decoder(named(read_rotary_decoder(file, "llama")));
+  RotaryDecoderConfig c = named(read_rotary_decoder(file, "llama"));
+  // No field says whether there are biases: their tensors do.
+  c.qkv_bias = file.find_tensor("blk.0.attn_q.bias") != nullptr;
+  c.output_bias = file.find_tensor("blk.0.attn_output.bias") != nullptr;
+  c.mlp_bias = file.find_tensor("blk.0.ffn_gate.bias") != nullptr;
+  return make_rotary_decoder(std::move(c));
 }
 
 }  // namespace
