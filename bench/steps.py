@@ -1,38 +1,77 @@
 #!/usr/bin/env python3
-"""Times training steps of the standard shapes, rounds interleaved, and prints a Markdown table.
+"""Times training steps of the standard shapes, beside PyTorch if asked, and prints Markdown tables.
 
-Each run of `outsize bench step` measures the GEMM rate between its own steps, so the share of that
-rate (mfu) holds even where the machine's speed changes from minute to minute. Medians over rounds;
-lowest and highest in brackets.
+Every program runs once per round and the rounds follow each other, so that a change of the
+machine's speed meets all of them; `outsize bench step` measures the GEMM rate between its own
+steps, so the share of that rate holds anyway. Medians over rounds; lowest and highest in brackets.
 
-Usage: bench/steps.py [--outsize PROGRAM] [--rounds 5] [--steps 3] [--only NAME ...] [--smoke]
+Usage: bench/steps.py [--outsize PROGRAM] [--torch PYTHON] [--rounds 5] [--steps 3]
+                      [--only WORD ...] [--smoke]
 """
 import argparse
 import json
 import pathlib
 import statistics
 import subprocess
+import sys
+from dataclasses import dataclass
 
 HERE = pathlib.Path(__file__).resolve().parent
-# name, configuration, batch, tokens per row, dtype
+
+
+@dataclass(frozen=True)
+class Shape:
+    name: str
+    config: str
+    batch: int
+    length: int
+    dtype: str
+    peers: tuple = ()  # of PyTorch: "eager", "compile"
+
+    def options(self):
+        return ["--batch", str(self.batch), "--seq", str(self.length), "--dtype", self.dtype]
+
+
 SHAPES = [
-    ("gpt2-124m 4x512 bf16", "gpt2-124m", 4, 512, "bf16"),
-    ("gpt2-124m 4x512 f32", "gpt2-124m", 4, 512, "f32"),
-    ("gpt2-124m 4x64 bf16", "gpt2-124m", 4, 64, "bf16"),
-    ("llama-110m 4x512 bf16", "llama-110m", 4, 512, "bf16"),
-    ("qwen2.5-0.5b 4x512 bf16", "qwen2.5-0.5b", 4, 512, "bf16"),
-    ("gemma3-270m 4x512 bf16", "gemma3-270m", 4, 512, "bf16"),
+    Shape("GPT-2 124M 4×512 f32", "gpt2-124m", 4, 512, "f32", ("eager",)),
+    Shape("GPT-2 124M 4×512 bf16", "gpt2-124m", 4, 512, "bf16", ("eager", "compile")),
+    Shape("GPT-2 124M 4×64 bf16", "gpt2-124m", 4, 64, "bf16", ("compile",)),
+    Shape("Llama 110M 4×512 bf16", "llama-110m", 4, 512, "bf16", ("compile",)),
+    Shape("Llama 110M 4×512 f32", "llama-110m", 4, 512, "f32"),
+    Shape("Qwen2.5-0.5B 4×512 bf16", "qwen2.5-0.5b", 4, 512, "bf16", ("eager",)),
+    Shape("Gemma 3 270M 4×512 bf16", "gemma3-270m", 4, 512, "bf16", ("eager",)),
 ]
-SMOKE = [("gpt2-124m 1x16 bf16", "gpt2-124m", 1, 16, "bf16")]
+SMOKE = [Shape("GPT-2 124M 1×16 bf16", "gpt2-124m", 1, 16, "bf16")]
 
 
-def measure(program, shape, steps):
-    _, config, batch, length, dtype = shape
-    command = [program, "bench", "step", "--config", HERE / "configs" / f"{config}.json",
-               "--batch", str(batch), "--seq", str(length), "--dtype", dtype,
-               "--steps", str(steps), "--json"]
+def last_json(command):
     result = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(result.stdout)
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def run_outsize(program, shape, steps):
+    return last_json([program, "bench", "step", "--config", HERE / "configs" / f"{shape.config}.json",
+                      *shape.options(), "--steps", str(steps), "--json"])
+
+
+def run_torch(python, shape, mode, steps):
+    more = ["--compile"] if mode == "compile" else []
+    return last_json([python, HERE / "torch_step.py", HERE / "configs" / f"{shape.config}.json",
+                      *shape.options(), *more, "--steps", str(steps)])
+
+
+def measure(args, shapes, rounds):
+    """(shape, program) -> one result per round."""
+    results = {}
+    for number in range(rounds):
+        for shape in shapes:
+            print(f"round {number + 1} of {rounds}: {shape.name}", file=sys.stderr, flush=True)
+            results.setdefault((shape, "outsize"), []).append(
+                run_outsize(args.outsize, shape, args.steps))
+            for mode in shape.peers if args.torch else ():
+                results.setdefault((shape, mode), []).append(
+                    run_torch(args.torch, shape, mode, args.steps))
+    return results
 
 
 def spread(values, form):
@@ -40,9 +79,40 @@ def spread(values, form):
     return f"{middle:{form}} ({low:{form}} to {high:{form}})"
 
 
+def column(runs, key, form):
+    return spread([run[key] for run in runs], form)
+
+
+def peak(runs):
+    return f"{max(run['peak_rss_bytes'] for run in runs) / 2**30:.2f}"
+
+
+def print_own(results):
+    print("| shape | tok/s | GEMM GFLOP/s | share of GEMM rate | peak RSS GiB |")
+    print("|---|---|---|---|---|")
+    for (shape, program), runs in results.items():
+        if program == "outsize":
+            print(f"| {shape.name} | {column(runs, 'tokens_per_second', '.0f')} "
+                  f"| {column(runs, 'gemm_gflops', '.0f')} | {column(runs, 'mfu', '.2f')} "
+                  f"| {peak(runs)} |")
+
+
+def print_peers(results):
+    print("\n| shape | PyTorch | tok/s | peak RSS GiB | Outsize is faster by |")
+    print("|---|---|---|---|---|")
+    for (shape, program), runs in results.items():
+        if program == "outsize":
+            continue
+        ratios = [own["tokens_per_second"] / run["tokens_per_second"]
+                  for own, run in zip(results[shape, "outsize"], runs)]
+        print(f"| {shape.name} | {program} | {column(runs, 'tokens_per_second', '.0f')} "
+              f"| {peak(runs)} | {spread(ratios, '.2f')} × |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--outsize", default=str(HERE.parent / "build/release/src/cli/outsize"))
+    parser.add_argument("--torch", metavar="PYTHON", help="a Python that has torch, transformers")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--only", nargs="*", help="names that contain one of these words")
@@ -50,19 +120,11 @@ def main():
     args = parser.parse_args()
     shapes = SMOKE if args.smoke else SHAPES
     if args.only:
-        shapes = [s for s in shapes if any(word in s[0] for word in args.only)]
-    rounds = 1 if args.smoke else args.rounds
-    results = {shape[0]: [] for shape in shapes}
-    for _ in range(rounds):
-        for shape in shapes:
-            results[shape[0]].append(measure(args.outsize, shape, args.steps))
-    print("| shape | tok/s | GEMM GFLOP/s | share of GEMM rate | peak RSS GiB |")
-    print("|---|---|---|---|---|")
-    for name, runs in results.items():
-        print(f"| {name} | {spread([r['tokens_per_second'] for r in runs], '.0f')} "
-              f"| {spread([r['gemm_gflops'] for r in runs], '.0f')} "
-              f"| {spread([r['mfu'] for r in runs], '.2f')} "
-              f"| {max(r['peak_rss_bytes'] for r in runs) / 2**30:.2f} |")
+        shapes = [s for s in shapes if any(word in s.name for word in args.only)]
+    results = measure(args, shapes, 1 if args.smoke else args.rounds)
+    print_own(results)
+    if args.torch:
+        print_peers(results)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 # The main job from a bare Debian 12 to an answer: installs, builds, gets the real Gemma 3 270M,
 # makes a data set from Debian's package index, shows the plan, fine-tunes, and prints what changed.
 # Usage: scripts/demo.sh [--rows N] [--test-rows N] [--work DIR] [--outsize PROGRAM]
-#   --rows N           training rows (default 12000; all there are is about 60000)
-#   --test-rows N      held-out rows for loss and accuracy (default 1000)
+#   --rows N           training rows (default 6400; all there are is about 60000)
+#   --test-rows N      held-out rows for loss and accuracy (default 400)
 #   --work DIR         where data, run and results go (default runs/demo)
 #   --outsize PROGRAM  a built program: nothing is installed or built
 # What a stage left behind is not made again: an interrupted demo goes on where it was.
@@ -11,7 +11,7 @@
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-rows=12000 test_rows=1000 work=$OUTSIZE_ROOT/runs/demo program=""
+rows=6400 test_rows=400 work=$OUTSIZE_ROOT/runs/demo program=""
 while [ $# -gt 0 ]; do
   case $1 in
     --rows) rows=${2:?"--rows needs a number"} && shift ;;
@@ -65,7 +65,7 @@ make_data() {
 
 # measure STAGE MODEL: loss and accuracy on the held-out rows.
 measure() {
-  once "$work/loss-$1.json" "$program" eval "$2" --data "$data/test.jsonl" --json
+  once "$work/loss-$1.json" "$program" eval "$2" --data "$data/test.jsonl" --dtype bf16 --json
   once "$work/accuracy-$1.json" "$python" -B "$demo/evaluate.py" --outsize "$program" \
     --model "$2" --data "$data/test.jsonl" --answers "$work/answers-$1.jsonl"
   cat "$work/loss-$1.json" "$work/accuracy-$1.json"

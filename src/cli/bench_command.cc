@@ -128,6 +128,7 @@ void add_bench_command(CLI::App& app) {
   step->add_flag("--json", options->json, "One JSON object");
   step->add_flag("--profile", options->profile, "Time of each task kind and segment");
   step->callback([options] { bench_step(*options); });
+  add_bench_generate(*bench);
 }
 
 }  // namespace outsize

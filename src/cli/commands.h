@@ -17,6 +17,7 @@ void add_data_command(CLI::App& app);
 void add_profile_command(CLI::App& app);
 void add_doctor_command(CLI::App& app);
 void add_bench_command(CLI::App& app);
+void add_bench_generate(CLI::App& bench);  // below `bench`
 void add_debug_command(CLI::App& app);
 void add_demo_command(CLI::App& app);
 

@@ -1,0 +1,163 @@
+// `outsize bench generate`: times prompt processing and decoding beside the rates that bound them,
+// the GEMM's and the memory's.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "core/parallel.h"
+#include "core/rng.h"
+#include "machine/gemm_rate.h"
+#include "machine/ram_rate.h"
+#include "report/process_memory.h"
+#include "train/generator.h"
+#include "train/model_source.h"
+
+namespace outsize {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t kRamArrayBytes = 256 << 20;
+constexpr double kRateSeconds = 0.2;
+
+struct Options {
+  std::string model, dtype = "bf16";
+  std::int64_t prompt = 512, tokens = 64;
+  int rounds = 5;
+  bool json = false;
+};
+
+// What one token costs: every matrix once (the embedding's rows are looked up, unless the head
+// shares its table).
+struct TokenCost {
+  double body_flops = 0;  // without the head, which a prompt needs for its last token alone
+  double head_flops = 0;
+  double bytes = 0;
+};
+
+TokenCost token_cost(const Model& model, DType dtype) {
+  const ModelInfo info = model.info();
+  const Program program = model.program({.mode = BuildOptions::Mode::generation,
+                                         .tokens = 1,
+                                         .row_length = 1,
+                                         .dtype = dtype,
+                                         .cache_capacity = 1,
+                                         .logit_rows = 1});
+  TokenCost cost;
+  const auto table = static_cast<double>(info.vocabulary * info.width);
+  for (const ProgramParameter& parameter : program.parameters) {
+    if (parameter.type.shape.ndim() == 2)
+      cost.body_flops += 2.0 * static_cast<double>(parameter.type.shape.numel());
+    cost.bytes += static_cast<double>(parameter.type.bytes());
+  }
+  cost.body_flops -= 2.0 * table * (info.tied ? 1.0 : 2.0);
+  cost.head_flops = 2.0 * table;
+  if (!info.tied) cost.bytes -= table * static_cast<double>(size_of(dtype));
+  return cost;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<std::int32_t> random_prompt(std::int64_t count, std::int64_t vocabulary) {
+  const Rng rng(1, 0);
+  std::vector<std::int32_t> tokens;
+  for (std::int64_t i = 0; i < count; ++i)
+    tokens.push_back(static_cast<std::int32_t>(
+        rng.below(static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(vocabulary))));
+  return tokens;
+}
+
+struct Times {
+  std::vector<double> prompt, token, gemm, ram;
+};
+
+void run_round(Generator& generator, const Options& options, DType dtype, Times& times) {
+  const auto prompt = random_prompt(options.prompt, generator.vocabulary());
+  std::int32_t next = 0;
+  const auto take = [&](std::int64_t, std::int64_t, const float* logits) {
+    next = sample({logits, static_cast<size_t>(generator.vocabulary())}, {}, generator.past());
+  };
+  times.gemm.push_back(measure_gemm_gflops(dtype, kRateSeconds));
+  generator.reset();
+  auto start = Clock::now();
+  generator.append(prompt, take);
+  times.prompt.push_back(seconds_since(start));
+  times.ram.push_back(measure_ram(kRamArrayBytes, kRateSeconds).read_gb_per_second.median);
+  std::vector<double> each;
+  for (std::int64_t i = 0; i < options.tokens; ++i) {
+    start = Clock::now();
+    generator.append({&next, 1}, take);
+    each.push_back(seconds_since(start));
+  }
+  times.token.push_back(median(each));
+}
+
+void bench_generate(const Options& options) {
+  const ModelSource source(options.model);
+  const DType dtype = parse_dtype(options.dtype);
+  auto start = Clock::now();
+  Generator generator(source.model(), {options.prompt + options.tokens, dtype, false}, 0);
+  generator.load(*source.weights());
+  const double load_seconds = seconds_since(start);
+  Times times;
+  for (int round = 0; round <= options.rounds; ++round) {
+    if (round == 1) times = {};  // the first touches fresh pages
+    run_round(generator, options, dtype, times);
+  }
+  const TokenCost cost = token_cost(source.model(), dtype);
+  const double gemm = median(times.gemm), ram = median(times.ram);
+  const double prompt_seconds = median(times.prompt), token_seconds = median(times.token);
+  const double prompt_gflops =
+      (cost.body_flops * static_cast<double>(options.prompt) + cost.head_flops) / prompt_seconds /
+      1e9;
+  const double token_gb = cost.bytes / token_seconds / 1e9;
+  const nlohmann::json result = {
+      {"prompt_tokens_per_second", static_cast<double>(options.prompt) / prompt_seconds},
+      {"prompt_share_of_gemm", prompt_gflops / gemm},
+      {"tokens_per_second", 1 / token_seconds},
+      {"token_bytes", cost.bytes},
+      {"decode_share_of_ram", token_gb / ram},
+      {"gemm_gflops", gemm},
+      {"ram_gb_per_second", ram},
+      {"load_seconds", load_seconds},
+      {"threads", thread_count()},
+      {"peak_rss_bytes", peak_rss_bytes()}};
+  if (options.json)
+    fmt::print("{}\n", result.dump());
+  else
+    fmt::print(
+        "prompt {:.0f} tok/s, {:.2f} of {:.0f} GFLOP/s; decode {:.1f} tok/s, {:.2f} of {:.1f} "
+        "GB/s\n",
+        static_cast<double>(options.prompt) / prompt_seconds, prompt_gflops / gemm, gemm,
+        1 / token_seconds, token_gb / ram, ram);
+}
+
+}  // namespace
+
+void add_bench_generate(CLI::App& bench) {
+  CLI::App* generate = bench.add_subcommand("generate", "Time prompt processing and decoding");
+  auto options = std::make_shared<Options>();
+  generate->add_option("model", options->model, "MODEL: folder, GGUF file or run folder")
+      ->required();
+  generate->add_option("--prompt-tokens", options->prompt, "Tokens of the prompt")
+      ->check(CLI::PositiveNumber);
+  generate->add_option("--new-tokens", options->tokens, "Tokens decoded per round")
+      ->check(CLI::PositiveNumber);
+  generate->add_option("--dtype", options->dtype, "f32 or bf16");
+  generate->add_option("--rounds", options->rounds, "Rounds measured, after one more")
+      ->check(CLI::PositiveNumber);
+  generate->add_flag("--json", options->json, "One JSON object");
+  generate->callback([options] { bench_generate(*options); });
+}
+
+}  // namespace outsize
