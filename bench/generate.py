@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+"""Times prompt processing and decoding of a model, beside llama.cpp if asked, rounds interleaved.
+
+Prints a Markdown table: tokens per second, and the share of what bounds them in the same run, the
+GEMM rate for prompts and the memory's read rate for decoding. For llama.cpp the model is exported
+to GGUF in the same dtype first.
+Usage: bench/generate.py MODEL [--outsize PROGRAM] [--llama PYTHON] [--rounds 5] [--dtype bf16]
+"""
+import argparse
+import pathlib
+import subprocess
+import tempfile
+
+from steps import HERE, column, last_json, spread
+
+TOKENS = ["--prompt-tokens", "512", "--new-tokens", "64"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("model")
+    parser.add_argument("--outsize", default=str(HERE.parent / "build/release/src/cli/outsize"))
+    parser.add_argument("--llama", metavar="PYTHON", help="a Python that has llama-cpp-python")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--dtype", default="bf16")
+    args = parser.parse_args()
+    own, peer = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        gguf = pathlib.Path(folder, "model.gguf")
+        if args.llama:
+            subprocess.run([args.outsize, "export", args.model, "--format", "gguf", "--dtype",
+                            args.dtype, "--out", gguf], check=True, capture_output=True)
+        for _ in range(args.rounds):
+            own.append(last_json([args.outsize, "bench", "generate", args.model, "--dtype",
+                                  args.dtype, *TOKENS, "--rounds", "3", "--json"]))
+            if args.llama:
+                peer.append(last_json([args.llama, HERE / "llama_generate.py", gguf, *TOKENS]))
+    print("| | prompt tok/s | share of GEMM rate | decode tok/s | share of RAM rate |")
+    print("|---|---|---|---|---|")
+    print(f"| Outsize | {column(own, 'prompt_tokens_per_second', '.0f')} "
+          f"| {column(own, 'prompt_share_of_gemm', '.2f')} "
+          f"| {column(own, 'tokens_per_second', '.1f')} "
+          f"| {column(own, 'decode_share_of_ram', '.2f')} |")
+    if peer:
+        print(f"| llama.cpp | {column(peer, 'prompt_tokens_per_second', '.0f')} | "
+              f"| {column(peer, 'tokens_per_second', '.1f')} | |")
+        for key in ("prompt_tokens_per_second", "tokens_per_second"):
+            ratios = [a[key] / b[key] for a, b in zip(own, peer)]
+            print(f"\n{key}: Outsize is faster by {spread(ratios, '.2f')} ×")
+
+
+if __name__ == "__main__":
+    main()
