@@ -91,6 +91,7 @@ void bench_step(const BenchOptions& options) {
       {"model_gflops", model_gflops},
       {"mfu", model_gflops / rate},
       {"loss", loss},
+      {"op_seconds", engine.executor().op_seconds()},  // of the last step
       {"threads", thread_count()},
       {"arena_bytes", engine.arena_bytes()},
       {"peak_rss_bytes", peak_rss_bytes()}};
