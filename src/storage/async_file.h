@@ -29,6 +29,8 @@ class AsyncFile {
   IoStatus sync();
   // Gives the file this size and the space for it (fallocate).
   IoStatus allocate(std::uint64_t bytes);
+  // Later reads come from the disk, not from memory.
+  void drop_cache() { file_->forget(0, file_->size(), true); }
   // Bytes. Throws Io.
   std::uint64_t size() const { return file_->size(); }
   // Pins memory that requests will lie in, where the system can: saves a walk over its pages per

@@ -27,6 +27,15 @@ void require_room(Disk& disk, const std::string& folder, std::uint64_t needed) {
       folder, free, needed, needed - free);
 }
 
+// A process that was killed leaves writes that can be read and yet be lost. What recovery builds on
+// must be durable; and it must come from the disk, since after a failed sync memory may hold more.
+void settle_file(Disk& disk, const std::string& folder, AsyncFile& file) {
+  if (const IoStatus status = file.sync(); !status.ok())
+    throw io_error(status, file.path(), "synchronise");
+  disk.sync_folder(folder);
+  file.drop_cache();
+}
+
 // Reads head page and payload of the layout record, sized by what the file can hold.
 StoreLayout read_layout(AsyncFile& file) {
   const std::string& path = file.path();
@@ -140,6 +149,7 @@ std::unique_ptr<StateStore> StateStore::open(Disk& disk, const std::string& fold
   if (!exists(disk, folder))
     fail(ErrorKind::InvalidArgument, "[{}] there is no state store; try: create it", folder);
   auto file = std::make_unique<AsyncFile>(disk.open(state_path(folder)), options.queue);
+  settle_file(disk, folder, *file);
   StoreLayout layout = read_layout(*file);
   Geometry geometry = geometry_of_file(layout, *file);
   std::unique_ptr<StateStore> store(  // tidy: allow banned: private constructor

@@ -97,6 +97,8 @@ StoreStatus StateStore::write_progress(int group) {
   return synced;
 }
 
+// The record needs no sync of its own: the first group's makes it durable, and before that no old
+// copy is given up.
 StoreStatus StateStore::seal_log(std::int64_t step, std::span<const std::byte> blob) {
   {
     const std::lock_guard lock(mutex_);
@@ -123,8 +125,6 @@ StoreStatus StateStore::seal_log(std::int64_t step, std::span<const std::byte> b
   const StoreStatus written =
       write_record(geometry_.log_record_at, head, fill.bytes(), KillPoint::mid_log_record, &sum);
   if (!written.ok()) return written;
-  kill_point(KillPoint::before_log_record_sync);
-  if (const StoreStatus status = sync_now(); !status.ok()) return status;
   {
     const std::lock_guard lock(mutex_);
     sealed_ = true;
@@ -133,7 +133,7 @@ StoreStatus StateStore::seal_log(std::int64_t step, std::span<const std::byte> b
     log_sum_ = sum;
     log_blob_.assign(blob.begin(), blob.end());
   }
-  kill_point(KillPoint::after_log_record_sync);
+  kill_point(KillPoint::after_log_record);
   return {};
 }
 
@@ -165,6 +165,7 @@ std::uint64_t StateStore::fill_commit_payload(std::span<const std::byte> blob) {
 }
 
 StoreStatus StateStore::commit(std::int64_t step, std::span<const std::byte> blob) {
+  const bool ring_step = geometry_.scheme == StoreScheme::ring && sequence_ > 0;
   std::uint64_t payload_bytes = 0;
   {
     const std::lock_guard lock(mutex_);
@@ -174,9 +175,11 @@ StoreStatus StateStore::commit(std::int64_t step, std::span<const std::byte> blo
     payload_bytes = fill_commit_payload(blob);
   }
   const StoreStatus status = [&]() -> StoreStatus {
-    kill_point(KillPoint::before_slot_sync);
-    if (const StoreStatus synced = sync_now(); !synced.ok()) return synced;
-    kill_point(KillPoint::after_slot_sync);
+    if (!ring_step) {  // in the ring every group has been synced by itself
+      kill_point(KillPoint::before_slot_sync);
+      if (const StoreStatus synced = sync_now(); !synced.ok()) return synced;
+      kill_point(KillPoint::after_slot_sync);
+    }
     const RecordHead head{.kind = RecordKind::commit,
                           .identity = layout_.identity,
                           .sequence = sequence_ + 1,
