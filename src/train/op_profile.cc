@@ -36,7 +36,9 @@ std::string describe_step(const Executor& executor, double gemm_gflops) {
                         row.seconds, 100 * row.seconds / total, floor,
                         row.seconds > 0 ? floor / row.seconds : 0.0);
   }
-  for (const auto& [op, seconds] : executor.op_seconds())
+  std::map<std::string, double> by_op;
+  for (const auto& time : executor.op_times()) by_op[time.call->op->name] += time.seconds;
+  for (const auto& [op, seconds] : by_op)
     text += fmt::format("  op {:<25} {:>15.4f} {:>5.1f}%\n", op, seconds, 100 * seconds / total);
   return text;
 }
