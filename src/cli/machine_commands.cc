@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "costs/measure_ops.h"
 #include "machine/doctor.h"
 #include "machine/machine_file.h"
 #include "machine/profile.h"
@@ -19,7 +20,10 @@ void profile(const ProfileCommand& command) {
   ProfileOptions options;
   if (!command.disk.empty()) options.disk = command.disk;
   options.report = [](std::string_view what) { fmt::print(stderr, "measuring {} ...\n", what); };
-  const Machine machine = profile_machine(options);
+  Machine machine = profile_machine(options);
+  MeasureOptions costs;
+  costs.report = options.report;
+  measure_costs(costs, machine);
   write_machine(machine, command.out);
   fmt::print("{}written to {}\n", describe(machine), command.out);
 }

@@ -12,6 +12,7 @@ namespace {
 struct RunOptions {
   std::string config;
   std::vector<std::string> overrides;
+  std::string trace;
   bool json = false;
 };
 
@@ -29,8 +30,11 @@ std::shared_ptr<RunOptions> add_run_options(CLI::App& command) {
 void add_train_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "Train or fine-tune; the same command resumes");
   auto options = add_run_options(*command);
+  command->add_option("--trace", options->trace,
+                      "File for the last step's tasks, foretold beside measured (Perfetto)");
   command->callback([options] {
-    const RunOutcome outcome = run_training(load_config(options->config, options->overrides));
+    const RunOutcome outcome =
+        run_training(load_config(options->config, options->overrides), options->trace);
     if (!outcome.interrupted) return;
     fmt::print(stderr, "interrupted and saved after step {}; the same command resumes\n",
                outcome.steps);
@@ -42,8 +46,10 @@ void add_plan_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("plan", "Show what a run will take, before it starts");
   auto options = add_run_options(*command);
   command->add_flag("--json", options->json, "One JSON object");
+  command->add_option("--trace", options->trace, "File for the foretold step (Perfetto)");
   command->callback([options] {
-    fmt::print("{}", show_plan(load_config(options->config, options->overrides), options->json));
+    fmt::print("{}", show_plan(load_config(options->config, options->overrides), options->json,
+                               options->trace));
   });
 }
 

@@ -28,6 +28,13 @@ constexpr Option kRows[] = {
      .on_resume = OnResume::free,
      .doc = "Run folder: resolved configuration, metrics, checkpoints. The same command on the "
             "same folder resumes."},
+    {.path = "machine",
+     .field = +[](C& c) -> std::string& { return c.machine; },
+     .default_text = "machine.json",
+     .unit = "path",
+     .on_resume = OnResume::free,
+     .doc = "Machine file, from which time is foretold; `outsize profile` writes it. Without it "
+            "nothing but time is missing."},
     {.path = "threads",
      .field = +[](C& c) -> int& { return c.threads; },
      .default_text = "0",

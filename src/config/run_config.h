@@ -75,7 +75,8 @@ struct RunConfig {
   TrainConfig train;
   BudgetConfig budget;
   std::string run;
-  int threads = 0;  // 0: every core this process may use
+  std::string machine;  // file with this computer's rates; may be missing
+  int threads = 0;      // 0: every core this process may use
 };
 
 }  // namespace outsize

@@ -8,17 +8,9 @@
 
 namespace outsize {
 
-const Kernel* KernelCache::get(const OpDef& op, const Attrs& attrs,
-                               const std::vector<ValueType>& inputs,
-                               const std::vector<ValueType>& outputs) {
-  std::string key = op.name + to_string(attrs);
-  for (const auto* types : {&inputs, &outputs}) {
-    key += '|';
-    for (const ValueType& type : *types) key += to_string(type);
-  }
-  auto [at, fresh] = kernels_.try_emplace(key);
-  const KernelQuery query{attrs, inputs, outputs};
-  if (fresh) at->second = make(op, query);
+const Kernel* KernelCache::get(const OpCall& call) {
+  auto [at, fresh] = kernels_.try_emplace(to_string(call));
+  if (fresh) at->second = make(*call.op, call.query());
   return at->second.get();
 }
 
@@ -75,17 +67,29 @@ CompiledGraph compile(const Graph& graph, const std::set<ValueId>& external, Ker
   lay_out(graph, external, compiled);
   std::int64_t workspace = 0;
   for (const Node& node : graph.nodes()) {
-    const auto inputs = types_of(graph, node.inputs), outputs = types_of(graph, node.outputs);
-    const Kernel* kernel = kernels.get(*node.op, node.attrs, inputs, outputs);
+    auto call = std::make_shared<const OpCall>(
+        OpCall{node.op, node.attrs, types_of(graph, node.inputs), types_of(graph, node.outputs)});
+    const Kernel* kernel = kernels.get(*call);
     workspace = std::max(workspace, kernel->workspace_bytes());
-    compiled.steps.push_back({kernel, node.op, node.inputs, node.outputs});
-    const Cost cost = node.op->cost({node.attrs, inputs, outputs});
+    const Cost cost = node.op->cost(call->query());
+    compiled.steps.push_back({kernel, std::move(call), node.inputs, node.outputs});
     compiled.cost.flops += cost.flops;
     compiled.cost.bytes_read += cost.bytes_read;
     compiled.cost.bytes_written += cost.bytes_written;
   }
   compiled.scratch_bytes = compiled.workspace_offset + GapAllocator::aligned(workspace);
   return compiled;
+}
+
+SegmentProfile::Seconds CompiledGraph::seconds(const OpPrice& price) const {
+  SegmentProfile::Seconds sum;
+  for (const Step& step : steps) {
+    const double seconds = price(*step.call);
+    const char* depends = step.call->op->time_depends_on;
+    sum.all += seconds;
+    if (depends != nullptr && std::string_view(depends) == "targets") sum.targets += seconds;
+  }
+  return sum;
 }
 
 }  // namespace outsize

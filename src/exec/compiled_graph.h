@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "graph/graph.h"
+#include "plan/planner.h"
 
 namespace outsize {
 
@@ -23,8 +25,7 @@ enum class KernelChoice {
 class KernelCache {
  public:
   explicit KernelCache(KernelChoice choice = KernelChoice::best) : choice_(choice) {}
-  const Kernel* get(const OpDef& op, const Attrs& attrs, const std::vector<ValueType>& inputs,
-                    const std::vector<ValueType>& outputs);
+  const Kernel* get(const OpCall& call);
 
  private:
   std::unique_ptr<Kernel> make(const OpDef& op, const KernelQuery& query) const;
@@ -33,10 +34,13 @@ class KernelCache {
   std::map<std::string, std::unique_ptr<Kernel>> kernels_;
 };
 
+// Seconds that one call takes on some machine.
+using OpPrice = std::function<double(const OpCall&)>;
+
 struct CompiledGraph {
   struct Step {
     const Kernel* kernel = nullptr;
-    const OpDef* op = nullptr;
+    std::shared_ptr<const OpCall> call;  // what is computed
     std::vector<ValueId> inputs, outputs;
   };
   std::vector<Step> steps;
@@ -45,6 +49,9 @@ struct CompiledGraph {
   std::int64_t workspace_offset = 0;  // shared by all kernels, which run one after another
   std::int64_t scratch_bytes = 0;     // values and workspace
   Cost cost;
+
+  // Sum over its steps, which run one after another; of `targets` those that hang on them.
+  SegmentProfile::Seconds seconds(const OpPrice& price) const;
 };
 
 // Inputs and parameters are external, and every value in `external`.

@@ -34,7 +34,7 @@ CompiledProgram::CompiledProgram(const Program& program, const CompileOptions& o
                                segments_[s].saved_results.end());
     for (const Graph::Output& output : graph.outputs()) external.insert(output.value);
     segments_[s].forward = compile(graph, external, kernels_);
-    fill_profile(static_cast<int>(s));
+    fill_profile(static_cast<int>(s), options.price);
   }
 }
 
@@ -84,12 +84,13 @@ void CompiledProgram::compile_backward(int segment, const CompileOptions& option
   compiled.backward = std::move(backward);
 }
 
-void CompiledProgram::fill_profile(int segment) {
+void CompiledProgram::fill_profile(int segment, const OpPrice& price) {
   const auto s = static_cast<size_t>(segment);
   const Graph& graph = program_.segments[s].graph;
   SegmentProfile& profile = profiles_[s];
   profile.forward_scratch_bytes = segments_[s].forward.scratch_bytes;
   profile.forward_cost = segments_[s].forward.cost;
+  if (price) profile.forward_seconds = segments_[s].forward.seconds(price);
   if (!segments_[s].backward) return;
   const Backward& backward = *segments_[s].backward;
   for (ValueId id : segments_[s].saved_results) profile.saved.push_back(graph.type(id));
@@ -110,6 +111,8 @@ void CompiledProgram::fill_profile(int segment) {
     profile.backward_scratch_bytes =
         std::max(profile.backward_scratch_bytes, variant.scratch_bytes);
     profile.backward_cost = variant.cost;
+    if (price)
+      (flag ? profile.adding_backward_seconds : profile.backward_seconds) = variant.seconds(price);
   }
 }
 

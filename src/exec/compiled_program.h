@@ -17,6 +17,7 @@ struct CompileOptions {
   bool training = false;
   bool recompute = false;  // keep only segment inputs and recompute the rest in backward
   KernelChoice kernels = KernelChoice::best;
+  OpPrice price;  // fills the profiles' seconds; may be empty
 };
 
 class CompiledProgram {
@@ -45,7 +46,7 @@ class CompiledProgram {
 
   void find_wanted_values();
   void compile_backward(int segment, const CompileOptions& options);
-  void fill_profile(int segment);
+  void fill_profile(int segment, const OpPrice& price);
 
   const Program& program_;
   KernelCache kernels_;

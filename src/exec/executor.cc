@@ -119,25 +119,15 @@ void Executor::bind_graph(const CompiledGraph& graph, std::vector<void*> address
   for (size_t v = 0; v < addresses.size(); ++v)
     if (graph.offsets[v] != CompiledGraph::kExternal) addresses[v] = base + graph.offsets[v];
   for (const CompiledGraph::Step& step : graph.steps) {
-    Launch launch{step.kernel, step.op, {}, {}, base ? base + graph.workspace_offset : nullptr};
+    Launch launch{step.kernel, step.call, {}, {}, base ? base + graph.workspace_offset : nullptr};
     for (ValueId id : step.inputs) launch.inputs.push_back(addresses[static_cast<size_t>(id)]);
     for (ValueId id : step.outputs) launch.outputs.push_back(addresses[static_cast<size_t>(id)]);
     for (const void* address : launch.inputs)
-      ensure(address != nullptr, "[executor] an input of '{}' has no place", step.op->name);
+      ensure(address != nullptr, "[executor] an input of '{}' has no place", step.call->op->name);
     for (const void* address : launch.outputs)
-      ensure(address != nullptr, "[executor] an output of '{}' has no place", step.op->name);
+      ensure(address != nullptr, "[executor] an output of '{}' has no place", step.call->op->name);
     bound.launches.push_back(std::move(launch));
   }
-}
-
-std::string Executor::describe(const Task& task) const {
-  if (task.call >= 0)
-    return fmt::format("{} of {}, microbatch {}", name_of(task.kind),
-                       program_.calls[static_cast<size_t>(task.call)].name, task.microbatch);
-  if (task.parameter >= 0)
-    return fmt::format("update of {}",
-                       program_.parameters[static_cast<size_t>(task.parameter)].name);
-  return name_of(task.kind);
 }
 
 void Executor::run_launches(const Task& task, BoundTask& bound) {
@@ -146,19 +136,20 @@ void Executor::run_launches(const Task& task, BoundTask& bound) {
   for (Launch& launch : bound.launches) {
     const Status status = launch.kernel->launch({launch.inputs, launch.outputs, launch.workspace});
     if (!status.ok())
-      fail(ErrorKind::Internal, "[executor] {}: op '{}' failed: {}", describe(task),
-           launch.op->name, status.message());
+      fail(ErrorKind::Internal, "[executor] {}: op '{}' failed: {}", task_name(program_, task),
+           launch.call->op->name, status.message());
     const auto end = Clock::now();
     launch.seconds = std::chrono::duration<double>(end - start).count();
     start = end;
   }
 }
 
-std::map<std::string, double> Executor::op_seconds() const {
-  std::map<std::string, double> seconds;
+std::vector<Executor::OpTime> Executor::op_times() const {
+  std::vector<OpTime> times;
   for (const BoundTask& bound : bound_)
-    for (const Launch& launch : bound.launches) seconds[launch.op->name] += launch.seconds;
-  return seconds;
+    for (const Launch& launch : bound.launches)
+      times.push_back({launch.call.get(), launch.seconds});
+  return times;
 }
 
 void Executor::run_norm(const Task& task) {
@@ -183,7 +174,8 @@ void Executor::run_update(const Task& task, const BoundTask& bound, const StepAr
   update.workspace = scratch >= 0 ? buffer(scratch) : nullptr;
   const Status status = setup_.rule->update(setup_.parameters[p], update);
   if (!status.ok())
-    fail(ErrorKind::Internal, "[executor] {} failed: {}", describe(task), status.message());
+    fail(ErrorKind::Internal, "[executor] {} failed: {}", task_name(program_, task),
+         status.message());
 }
 
 void Executor::run(const StepArgs& args) {

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -27,10 +26,6 @@ struct StepArgs {
   std::int64_t step = 1;  // from 1
   double lr = 0;
   double clip = 0;  // global norm; 0: no clipping
-};
-
-struct TaskTime {
-  double start_seconds = 0, end_seconds = 0;  // since the start of run()
 };
 
 class Executor {
@@ -60,8 +55,12 @@ class Executor {
   double gradient_norm() const;
   const std::vector<TaskTime>& times() const { return times_; }
   const Program& program() const { return program_; }
-  // Seconds of the last run by op name.
-  std::map<std::string, double> op_seconds() const;
+  struct OpTime {
+    const OpCall* call;
+    double seconds;
+  };
+  // Of the last run, every launch of every task in order.
+  std::vector<OpTime> op_times() const;
 
   // Called after each task that ends in `run`; for gradients that a test wants to copy out.
   std::function<void(const Task&)> after_task;
@@ -69,7 +68,7 @@ class Executor {
  private:
   struct Launch {
     const Kernel* kernel;
-    const OpDef* op;
+    std::shared_ptr<const OpCall> call;
     std::vector<const void*> inputs;
     std::vector<void*> outputs;
     void* workspace;
@@ -85,7 +84,6 @@ class Executor {
   void bind_backward(CompiledProgram& compiled, const Task& task, BoundTask& bound);
   void bind_graph(const CompiledGraph& graph, std::vector<void*> addresses, int scratch,
                   BoundTask& bound);
-  std::string describe(const Task& task) const;
   void run_launches(const Task& task, BoundTask& bound);
   void run_norm(const Task& task);
   void run_update(const Task& task, const BoundTask& bound, const StepArgs& args,

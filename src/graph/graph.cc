@@ -107,6 +107,16 @@ void verify(const Graph& graph) {
            "[graph] output '{}' is never computed", output.name);
 }
 
+std::string to_string(const OpCall& call) {
+  const auto join = [](const std::vector<ValueType>& types) {
+    std::string text;
+    for (const ValueType& type : types) text += (text.empty() ? "" : ", ") + to_string(type);
+    return text;
+  };
+  return call.op->name + to_string(call.attrs) + "(" + join(call.inputs) + ") -> " +
+         join(call.outputs);
+}
+
 std::string to_string(const Graph& graph) {
   std::string text;
   for (auto ids : {graph.inputs(), graph.parameters()})

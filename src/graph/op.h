@@ -35,6 +35,16 @@ struct Cost {
   double bytes_written = 0;  // to RAM
 };
 
+// c[m,n] (+)= a[m,k]·b[k,n], `count` times over; a transposed operand is stored the other way
+// round.
+struct Product {
+  std::int64_t m = 0, k = 0, n = 0;
+  DType operand = DType::f32;
+  bool transpose_a = false, transpose_b = false;
+  bool accumulate = false;
+  double count = 1;
+};
+
 // ---- Kernels -----------------------------------------------------------------------------------
 
 struct KernelQuery {
@@ -129,6 +139,22 @@ struct OpDef {
   const OpDef* gradient_of = nullptr;
   // Relative error allowed per kernel = this × epsilon(dtype); see docs/NUMERICS.md.
   double tolerance_factor = 4.0;
+  // The matrix products it is made of, where it has any; the rest of its time is vector work.
+  std::vector<Product> (*products)(const KernelQuery& query) = nullptr;
+  // What of the data its time hangs on, for people ("targets"); nullptr: types alone decide. Costs
+  // then assume the most work.
+  const char* time_depends_on = nullptr;
 };
+
+// One use of an op with all that decides its time but the data.
+struct OpCall {
+  const OpDef* op = nullptr;
+  Attrs attrs;
+  std::vector<ValueType> inputs, outputs;
+
+  KernelQuery query() const { return {attrs, inputs, outputs}; }
+};
+// "add{}(f32[2,3], f32[2,3]) -> f32[2,3]"; equal text means equal calls.
+std::string to_string(const OpCall& call);
 
 }  // namespace outsize

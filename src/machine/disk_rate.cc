@@ -1,172 +1,164 @@
 #include "machine/disk_rate.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <atomic>
-#include <cerrno>
-#include <chrono>
-#include <cstring>
-#include <memory>
-#include <new>
+#include <exception>
 #include <thread>
-#include <vector>
 
 #include "core/error.h"
-#include "core/rng.h"
 #include "machine/file_system.h"
+#include "machine/gemm_rate.h"
+#include "machine/probe_file.h"
 
 namespace outsize {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+constexpr std::int64_t kKiB = 1024;
+constexpr std::int64_t kMainBlock = 1024 * kKiB;
 
-constexpr std::int64_t kBlockBytes = std::int64_t{1} << 20;
-constexpr std::align_val_t kAlignment{4096};  // of buffers for direct I/O
-// A sample is the time of this many blocks: single blocks come back in bursts.
-constexpr std::size_t kSampleBlocks = 32;
-constexpr std::size_t kMaxBlocks = std::size_t{1} << 22;  // of one phase; bounds the time stamps
-
-struct BlockDeleter {
-  void operator()(std::byte* block) const { ::operator delete[](block, kAlignment); }
+struct Setting {
+  std::int64_t block_bytes;
+  int depth;
 };
-using Block = std::unique_ptr<std::byte[], BlockDeleter>;
+// One small read for latency, then what a storage layer may choose from.
+constexpr Setting kSettings[] = {{4 * kKiB, 1},    {128 * kKiB, 4},  {256 * kKiB, 8},
+                                 {1024 * kKiB, 2}, {1024 * kKiB, 4}, {4096 * kKiB, 2},
+                                 {4096 * kKiB, 4}};
+// Those tried beside matrix products: all move large pieces, they differ in how often the kernel
+// must wake.
+constexpr Setting kBusySettings[] = {
+    {256 * kKiB, 8}, {1024 * kKiB, 4}, {1024 * kKiB, 8}, {4096 * kKiB, 2}};
 
-// Random bytes: some disks and file systems compress.
-Block make_block(std::uint64_t seed) {
-  Block block(static_cast<std::byte*>(::operator new[](kBlockBytes, kAlignment)));
-  const Rng random(seed, 0);
-  for (std::int64_t i = 0; i < kBlockBytes; i += 8) {
-    const std::uint64_t word = random.bits(static_cast<std::uint64_t>(i));
-    std::memcpy(block.get() + i, &word, sizeof(word));
-  }
-  return block;
+DiskPoint* find_point(DiskMachine& disk, const char* kind, const Setting& setting) {
+  for (DiskPoint& point : disk.points)
+    if (point.kind == kind && point.block_bytes == setting.block_bytes &&
+        point.depth == setting.depth)
+      return &point;
+  return nullptr;
 }
 
-struct Descriptor {
-  int number;
-  explicit Descriptor(int number) : number(number) {}
-  ~Descriptor() { ::close(number); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
+// Matrix products beside disk traffic, and the traffic's rate meanwhile.
+struct Together {
+  double gflops = 0, gb_per_second = 0;
 };
 
-// One phase: `depth` threads share a counter of blocks and go over the file until time is up.
-class Phase {
- public:
-  Phase(int descriptor, bool writes, std::int64_t file_bytes, int depth)
-      : descriptor_(descriptor),
-        writes_(writes),
-        file_blocks_(static_cast<std::size_t>(file_bytes / kBlockBytes)) {
-    for (int i = 0; i < depth; ++i) blocks_.push_back(make_block(static_cast<std::uint64_t>(i)));
-  }
-
-  // Moves at least `min_blocks`, then goes on until `seconds` are over. Time stamps of the
-  // finished blocks, ascending, in seconds from the start. Throws Io.
-  std::vector<double> run(std::size_t min_blocks, double seconds) {
-    next_ = 0;
-    error_ = 0;
-    std::vector<std::vector<double>> stamps(blocks_.size());
-    const auto begin = Clock::now();
-    {
-      std::vector<std::jthread> workers;
-      for (std::size_t i = 0; i < blocks_.size(); ++i)
-        workers.emplace_back(
-            [&, i] { work(blocks_[i].get(), begin, min_blocks, seconds, stamps[i]); });
+Together run_together(const ProbeFile& file, DiskTraffic traffic, const Setting& setting,
+                      DType dtype, double seconds) {
+  Together result;
+  std::exception_ptr trouble;
+  std::thread traffic_thread([&] {
+    try {
+      // A little longer on both sides than the products.
+      constexpr double kOverlap = 1.2;
+      result.gb_per_second =
+          file.run(traffic, setting.block_bytes, setting.depth, kOverlap * seconds)
+              .gb_per_second.median;
+    } catch (...) {
+      trouble = std::current_exception();
     }
-    if (error_ != 0)
-      fail(ErrorKind::Io, "[disk] cannot {}; got: {}", writes_ ? "write" : "read",
-           std::strerror(error_));
-    std::vector<double> all;
-    for (const auto& part : stamps) all.insert(all.end(), part.begin(), part.end());
-    std::sort(all.begin(), all.end());
-    return all;
-  }
+  });
+  result.gflops = measure_gemm_gflops(dtype, seconds);
+  traffic_thread.join();
+  if (trouble) std::rethrow_exception(trouble);
+  return result;
+}
 
- private:
-  void work(std::byte* block, Clock::time_point begin, std::size_t min_blocks, double seconds,
-            std::vector<double>& stamps) {
-    const auto elapsed = [&] {
-      return std::chrono::duration<double>(Clock::now() - begin).count();
-    };
-    while (error_ == 0) {
-      const std::size_t turn = next_++;
-      if (turn >= kMaxBlocks || (turn >= min_blocks && elapsed() >= seconds)) return;
-      const auto offset = static_cast<std::int64_t>(turn % file_blocks_) * kBlockBytes;
-      if (const int error = move(block, offset)) {
-        error_ = error;
-        return;
-      }
-      stamps.push_back(elapsed());
-    }
+// The median of three: which core the kernel takes for the disk is a matter of luck.
+Together median_together(const ProbeFile& file, DiskTraffic traffic, const Setting& setting,
+                         DType dtype, double seconds) {
+  constexpr int kTrials = 3;
+  std::vector<double> gflops, rates;
+  for (int trial = 0; trial < kTrials; ++trial) {
+    const Together once = run_together(file, traffic, setting, dtype, seconds / kTrials);
+    gflops.push_back(once.gflops);
+    rates.push_back(once.gb_per_second);
   }
+  return {summarise(gflops).median, summarise(rates).median};
+}
 
-  // The whole block, or the error number.
-  int move(std::byte* block, std::int64_t offset) const {
-    std::int64_t done = 0;
-    while (done < kBlockBytes) {
-      const auto rest = static_cast<std::size_t>(kBlockBytes - done);
-      const ssize_t moved = writes_ ? ::pwrite(descriptor_, block + done, rest, offset + done)
-                                    : ::pread(descriptor_, block + done, rest, offset + done);
-      if (moved < 0 && errno == EINTR) continue;
-      if (moved < 0) return errno;
-      if (moved == 0) return EIO;
-      done += moved;
-    }
-    return 0;
-  }
-
-  int descriptor_;
-  bool writes_;
-  std::size_t file_blocks_;
-  std::vector<Block> blocks_;
-  std::atomic<std::size_t> next_ = 0;
-  std::atomic<int> error_ = 0;
-};
-
-Rate rate_of(const std::vector<double>& stamps) {
-  constexpr double kMinSeconds = 1e-9;  // a clock that stands still must not give infinity
-  std::vector<double> samples;
-  const std::size_t group = std::clamp<std::size_t>(stamps.size() / 4, 1, kSampleBlocks);
-  double before = 0;
-  for (std::size_t end = group; end <= stamps.size(); end += group) {
-    const double took = std::max(stamps[end - 1] - before, kMinSeconds);
-    samples.push_back(static_cast<double>(group) * kBlockBytes / took / 1e9);
-    before = stamps[end - 1];
-  }
-  return summarise(samples);
+double factor(double alone, double beside) {
+  return beside > 0 ? std::max(1.0, alone / beside) : 1.0;
 }
 
 }  // namespace
 
-DiskMachine measure_disk(const std::string& folder, const DiskProbe& probe) {
+std::vector<std::string> disk_warnings(const DiskMachine& disk, const RamMachine& ram,
+                                       double cached_share) {
+  constexpr double kSlowGb = 0.3;        // hard disks and most network drives stay below
+  constexpr double kSlowLatency = 3e-3;  // so do their seeks stay above
+  constexpr double kCachedShare = 0.05;
+  std::vector<std::string> warnings;
+  if (disk.kind == "memory") warnings.push_back("this folder is memory, not a disk");
+  if (disk.kind == "network") warnings.push_back("this folder is on another computer");
+  if (!disk.direct)
+    warnings.push_back("the file system has no direct I/O: the rates are the page cache's");
+  else if (cached_share > kCachedShare)
+    warnings.push_back(
+        "the file system keeps direct I/O in the page cache: rates flatter the disk");
+  if (ram.copy_gb_per_second && disk.read_gb_per_second.median > ram.copy_gb_per_second->median / 2)
+    warnings.push_back("it reads at the speed of memory: a cache answers, not a disk");
+  if (disk.read_gb_per_second.median < kSlowGb || disk.write_gb_per_second.median < kSlowGb)
+    warnings.push_back("it is slow: streaming from it will limit every step");
+  if (disk.latency_seconds > kSlowLatency)
+    warnings.push_back("it answers late: a hard disk, or a disk behind a network");
+  return warnings;
+}
+
+DiskMachine measure_disk(const std::string& folder, const DiskProbe& probe, const RamMachine& ram) {
   const FileSystem system = file_system_of(folder);
-  const std::int64_t blocks = std::max<std::int64_t>(probe.file_bytes / kBlockBytes, 1);
-  const std::int64_t file_bytes = blocks * kBlockBytes;
-  if (system.free_bytes < file_bytes)
-    fail(ErrorKind::OutOfMemory,
-         "[{}] no room for the file to measure with; got {} bytes free; "
-         "expected {}",
-         folder, system.free_bytes, file_bytes);
   DiskMachine disk;
   disk.path = folder;
   disk.file_system = system.name;
   disk.kind = system.kind;
   disk.free_bytes = system.free_bytes;
-  disk.direct = true;
-  const Descriptor file(open_unnamed_file(folder, disk.direct));
-  const int depth = std::clamp(probe.depth, 1, 64);
-  const auto one_pass = static_cast<std::size_t>(blocks);
-  Phase writes(file.number, true, file_bytes, depth);
-  writes.run(one_pass, 0);  // gives the file its extents; later passes measure the disk alone
-  disk.write_gb_per_second = rate_of(writes.run(1, probe.seconds));
-  if (::fdatasync(file.number) != 0)
-    fail(ErrorKind::Io, "[{}] cannot synchronise; got: {}", folder, std::strerror(errno));
-  if (!disk.direct) ::posix_fadvise(file.number, 0, 0, POSIX_FADV_DONTNEED);
-  disk.read_gb_per_second =
-      rate_of(Phase(file.number, false, file_bytes, depth).run(1, probe.seconds));
+  const ProbeFile file(folder, probe.file_bytes);
+  disk.direct = file.direct();
+  const auto measure = [&](DiskTraffic traffic, const Setting& setting, double seconds) {
+    disk.points.push_back(file.run(traffic, setting.block_bytes, setting.depth, seconds));
+    return disk.points.back();
+  };
+  const Setting main{kMainBlock, probe.depth};
+  disk.write_gb_per_second = measure(DiskTraffic::write, main, probe.seconds).gb_per_second;
+  measure(DiskTraffic::mixed, main, probe.seconds);
+  file.settle();
+  disk.read_gb_per_second = measure(DiskTraffic::read, main, probe.seconds).gb_per_second;
+  for (const Setting& setting : kSettings)
+    for (const DiskTraffic traffic : {DiskTraffic::read, DiskTraffic::write})
+      measure(traffic, setting, probe.point_seconds);
+  disk.latency_seconds = find_point(disk, "read", kSettings[0])->latency_seconds;
+  disk.warnings = disk_warnings(disk, ram, file.cached_share());
   return disk;
+}
+
+void measure_slowdown(const DiskProbe& probe, Machine& machine) {
+  ensure(machine.disk.has_value(), "[disk] no disk was measured");
+  DiskMachine& disk = *machine.disk;
+  const ProbeFile file(disk.path, probe.file_bytes);
+  const DType dtype = machine.cpu.gemm_bf16_gflops ? DType::bf16 : DType::f32;
+  const double seconds = 2 * probe.point_seconds;
+  constexpr int kTrials = 3;
+  std::vector<double> quiet;
+  for (int trial = 0; trial < kTrials; ++trial)
+    quiet.push_back(measure_gemm_gflops(dtype, seconds / kTrials));
+  const double alone = summarise(quiet).median;
+  for (const DiskTraffic traffic : {DiskTraffic::read, DiskTraffic::write}) {
+    const bool reads = traffic == DiskTraffic::read;
+    const std::string resource = reads ? "disk_read" : "disk_write";
+    for (const Setting& setting : kBusySettings) {
+      const Together both = median_together(file, traffic, setting, dtype, seconds);
+      if (DiskPoint* point = find_point(disk, name_of(traffic), setting))
+        point->cpu_slowdown = factor(alone, both.gflops);
+      if (setting.block_bytes != kMainBlock || setting.depth != probe.depth) continue;
+      const Rate& rate = reads ? disk.read_gb_per_second : disk.write_gb_per_second;
+      machine.slowdown["cpu"][resource] = factor(alone, both.gflops);
+      machine.slowdown[resource]["cpu"] = factor(rate.median, both.gb_per_second);
+    }
+  }
+  if (const DiskPoint* mixed = find_point(disk, "mixed", {kMainBlock, probe.depth})) {
+    // Half the bytes go each way.
+    const double half = mixed->gb_per_second.median / 2;
+    machine.slowdown["disk_read"]["disk_write"] = factor(disk.read_gb_per_second.median, half);
+    machine.slowdown["disk_write"]["disk_read"] = factor(disk.write_gb_per_second.median, half);
+  }
 }
 
 }  // namespace outsize

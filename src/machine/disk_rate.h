@@ -1,8 +1,10 @@
-// How fast one folder's disk reads and writes, sequentially, at depth.
+// How fast one folder's disk reads and writes: by block size and depth, both at once, and beside
+// matrix products.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "machine/machine.h"
 
@@ -10,14 +12,24 @@ namespace outsize {
 
 struct DiskProbe {
   std::int64_t file_bytes = std::int64_t{256} << 20;  // whole MiB, at least one
-  double seconds = 4;  // of reading, and of writing; at least one pass over the file is written
-  int depth = 8;       // blocks in flight
+  double seconds = 1.5;        // of reading, and of writing, at the main block size and depth
+  double point_seconds = 0.4;  // of every other block size and depth
+  int depth = 8;               // blocks of 1 MiB in flight, for the main rates
 };
 
-// Writes a temporary file (1 MiB blocks, past the page cache where the file system can), goes over
-// it again and again for the time given, then reads likewise. Nothing is left behind. Throws Io
-// when the folder cannot be used or a read or write fails, OutOfMemory(disk) when the file does
-// not fit.
-DiskMachine measure_disk(const std::string& folder, const DiskProbe& probe = {});
+// Writes a temporary file past the page cache where the file system can, and goes over it again and
+// again. Nothing is left behind. `ram`, where known, tells a cache from a disk. Throws Io when the
+// folder cannot be used or a read or write fails, OutOfMemory(disk) when the file does not fit.
+DiskMachine measure_disk(const std::string& folder, const DiskProbe& probe = {},
+                         const RamMachine& ram = {});
+
+// Runs matrix products and disk traffic together: fills machine.slowdown for cpu, disk_read and
+// disk_write, and the cpu_slowdown of some disk points. Needs machine.disk and gemm rates.
+void measure_slowdown(const DiskProbe& probe, Machine& machine);
+
+// What makes a disk's rates untrue or poor: memory posing as a disk, page cache, another computer,
+// slow hardware. `cached_share` as ProbeFile has it; RAM rates may be absent.
+std::vector<std::string> disk_warnings(const DiskMachine& disk, const RamMachine& ram,
+                                       double cached_share);
 
 }  // namespace outsize

@@ -18,6 +18,22 @@ Rate summarise(std::span<const double> samples) {
   return {at(0.5), at(0.1), at(0.9)};
 }
 
+const char* name_of(GemmForm form) {
+  switch (form) {
+    case GemmForm::packed:
+      return "packed";
+    case GemmForm::nt:
+      return "nt";
+    case GemmForm::nn:
+      return "nn";
+    case GemmForm::tn:
+      return "tn";
+    case GemmForm::tn_add:
+      return "tn+";
+  }
+  return "packed";
+}
+
 std::int64_t Machine::usable_ram_bytes() const {
   return ram.limit_bytes ? std::min(*ram.limit_bytes, ram.total_bytes) : ram.total_bytes;
 }

@@ -2,7 +2,9 @@
 // it to machine.json (docs/MACHINE.md); a machine nobody here owns can be written by hand.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -29,10 +31,34 @@ struct GemmShape {
   std::int64_t n = 0;
 };
 
+// How the operands lie: packed is the library's own layout, the top speed; the others are those of
+// training, plain rows, transposed where a `t` stands; tn+ adds to what is there.
+enum class GemmForm { packed, nt, nn, tn, tn_add };
+const char* name_of(GemmForm form);
+constexpr std::array<GemmForm, 5> kGemmForms = {GemmForm::packed, GemmForm::nt, GemmForm::nn,
+                                                GemmForm::tn, GemmForm::tn_add};
+
 struct GemmRate {
   DType dtype = DType::f32;  // f32, bf16, or u8 for int8 (u8 · i8 → i32)
   GemmShape shape;
   Rate gflops;  // 2·m·k·n operations
+  GemmForm form = GemmForm::packed;
+};
+
+// One operation at one size.
+struct OpPoint {
+  double work = 0;   // of the op's own unit, that its time grows with; > 0
+  double bytes = 0;  // read and written
+  double seconds = 0;
+};
+
+// How an operation's time grows with its work. What names and units mean is the measurer's
+// (src/costs); a machine only keeps them.
+struct OpRate {
+  std::string op;               // "rms_norm", "update adamw"
+  std::string variant;          // dtype, and what else makes another kernel of it: "bf16 kind=1"
+  std::int64_t width = 0;       // elements of a row
+  std::vector<OpPoint> points;  // work and seconds ascend
 };
 
 struct CpuMachine {
@@ -57,6 +83,15 @@ struct RamMachine {
   std::optional<Rate> triad_gb_per_second;
 };
 
+struct DiskPoint {
+  std::string kind;  // read, write, mixed (every second block is written)
+  std::int64_t block_bytes = 0;
+  int depth = 0;  // blocks in flight
+  Rate gb_per_second;
+  double latency_seconds = 0;  // median of one block
+  double cpu_slowdown = 0;     // of matrix products meanwhile; 0: not measured
+};
+
 struct DiskMachine {
   std::string path;         // folder that was measured
   std::string file_system;  // ext4, xfs, tmpfs, nfs, …
@@ -65,6 +100,25 @@ struct DiskMachine {
   std::int64_t free_bytes = 0;
   Rate read_gb_per_second;  // sequential, 1 MiB blocks
   Rate write_gb_per_second;
+  double latency_seconds = 0;     // of one 4 KiB read, nothing else in flight; 0: unknown
+  std::vector<DiskPoint> points;  // by block size, depth and direction
+  // What makes the rates untrue or poor ("reads come from a cache"); empty: nothing was found.
+  std::vector<std::string> warnings;
+};
+
+// An accelerator that is only described: nothing here measures or uses one yet.
+struct DeviceMachine {
+  std::string model;
+  std::int64_t memory_bytes = 0;
+  std::optional<Rate> gemm_f32_gflops;
+  std::optional<Rate> gemm_bf16_gflops;
+  Rate memory_gb_per_second;
+};
+
+// Something that moves bytes one way: h2d, d2h, net.
+struct LinkMachine {
+  Rate gb_per_second;
+  double latency_seconds = 0;
 };
 
 struct MachineVersions {
@@ -80,6 +134,12 @@ struct Machine {
   CpuMachine cpu;
   RamMachine ram;
   std::optional<DiskMachine> disk;
+  std::optional<DeviceMachine> device;
+  std::optional<LinkMachine> h2d, d2h, net;
+  std::vector<OpRate> ops;
+  // slowdown["cpu"]["disk_read"]: how many times longer work of the first resource takes while the
+  // second is busy; at least 1. Pairs that are absent do not disturb each other.
+  std::map<std::string, std::map<std::string, double>> slowdown;
   MachineVersions versions;
 
   // The smaller of RAM and control group limit.

@@ -7,64 +7,13 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "formats/json.h"
+#include "machine/machine_json.h"
 
 namespace outsize {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-constexpr std::int64_t kVersion = 1;
+constexpr double kMaxSlowdown = 1000;
 constexpr JsonLimits kLimits{.max_bytes = 1 << 20, .max_depth = 8, .allow_duplicate_keys = false};
-
-const char* gemm_name(DType dtype) {
-  return dtype == DType::u8 ? "int8" : name_of(dtype);
-}
-
-Json to_json(const Rate& rate) {
-  return {{"median", rate.median}, {"p10", rate.p10}, {"p90", rate.p90}};
-}
-
-void put(Json& object, const char* key, const std::optional<Rate>& rate) {
-  if (rate) object[key] = to_json(*rate);
-}
-
-Json to_json(const CpuMachine& cpu) {
-  Json gemm = Json::object();
-  put(gemm, "f32", cpu.gemm_f32_gflops);
-  put(gemm, "bf16", cpu.gemm_bf16_gflops);
-  put(gemm, "int8", cpu.gemm_int8_gflops);
-  Json shapes = Json::array();
-  for (const GemmRate& rate : cpu.gemm_shapes)
-    shapes.push_back({{"dtype", gemm_name(rate.dtype)},
-                      {"m", rate.shape.m},
-                      {"k", rate.shape.k},
-                      {"n", rate.shape.n},
-                      {"gflops", to_json(rate.gflops)}});
-  return {{"model", cpu.model},
-          {"cores", cpu.cores},
-          {"isa", cpu.isa},
-          {"gemm_gflops", gemm},
-          {"gemm_shapes", shapes}};
-}
-
-Json to_json(const RamMachine& ram) {
-  Json json{{"total_bytes", ram.total_bytes}, {"available_bytes", ram.available_bytes}};
-  if (ram.limit_bytes) json["limit_bytes"] = *ram.limit_bytes;
-  put(json, "read_gb_per_second", ram.read_gb_per_second);
-  put(json, "copy_gb_per_second", ram.copy_gb_per_second);
-  put(json, "triad_gb_per_second", ram.triad_gb_per_second);
-  return json;
-}
-
-Json to_json(const DiskMachine& disk) {
-  return {{"path", disk.path},
-          {"file_system", disk.file_system},
-          {"kind", disk.kind},
-          {"direct", disk.direct},
-          {"free_bytes", disk.free_bytes},
-          {"read_gb_per_second", to_json(disk.read_gb_per_second)},
-          {"write_gb_per_second", to_json(disk.write_gb_per_second)}};
-}
 
 // One object of the file: its fields typed, its keys checked against those known.
 class Reader {
@@ -109,6 +58,22 @@ class Reader {
     return rate;
   }
 
+  // A number of seconds from 0; absent: 0.
+  double seconds_or_none(std::string_view field) const {
+    const double seconds = fields_.number_or(field, 0);
+    if (seconds < 0) fields_.fail_field(field, "is no time; expected a number from 0");
+    return seconds;
+  }
+
+  // A list; absent: an empty one.
+  const nlohmann::json& list(std::string_view field) const {
+    static const nlohmann::json none = nlohmann::json::array();
+    const nlohmann::json* found = fields_.find(field);
+    if (found == nullptr) return none;
+    if (!found->is_array()) fields_.fail_field(field, "is no list");
+    return *found;
+  }
+
   std::optional<Rate> rate_or_none(std::string_view field) const {
     return fields_.has(field) ? std::optional(rate(field)) : std::nullopt;
   }
@@ -128,8 +93,15 @@ class Reader {
 DType parse_gemm_dtype(const Reader& reader) {
   const std::string name = reader->text("dtype");
   for (const DType dtype : {DType::f32, DType::bf16, DType::u8})
-    if (name == gemm_name(dtype)) return dtype;
+    if (name == gemm_dtype_name(dtype)) return dtype;
   reader->fail_field("dtype", "is unknown; expected f32, bf16 or int8");
+}
+
+GemmForm parse_gemm_form(const Reader& reader) {
+  const std::string name = reader->text_or("form", name_of(GemmForm::packed));
+  for (const GemmForm form : kGemmForms)
+    if (name == name_of(form)) return form;
+  reader->fail_field("form", "is unknown; expected packed, nt, nn, tn or tn+");
 }
 
 CpuMachine parse_cpu(const nlohmann::json& json, const std::string& name) {
@@ -143,16 +115,14 @@ CpuMachine parse_cpu(const nlohmann::json& json, const std::string& name) {
   cpu.gemm_bf16_gflops = gemm.rate_or_none("bf16");
   cpu.gemm_int8_gflops = gemm.rate_or_none("int8");
   if (!cpu.gemm_f32_gflops) gemm->fail_field("f32", "is missing");
-  if (!reader->has("gemm_shapes")) return cpu;
-  const nlohmann::json& shapes = reader.value("gemm_shapes");
-  if (!shapes.is_array()) reader->fail_field("gemm_shapes", "is no list");
-  for (const nlohmann::json& item : shapes) {
-    const Reader shape(item, name, "cpu.gemm_shapes.", {"dtype", "m", "k", "n", "gflops"});
+  for (const nlohmann::json& item : reader.list("gemm_shapes")) {
+    const Reader shape(item, name, "cpu.gemm_shapes.", {"dtype", "form", "m", "k", "n", "gflops"});
     constexpr std::int64_t kMaxSide = std::int64_t{1} << 31;
     cpu.gemm_shapes.push_back({parse_gemm_dtype(shape),
                                {shape->integer("m", 1, kMaxSide), shape->integer("k", 1, kMaxSide),
                                 shape->integer("n", 1, kMaxSide)},
-                               shape.rate("gflops")});
+                               shape.rate("gflops"),
+                               parse_gemm_form(shape)});
   }
   return cpu;
 }
@@ -171,10 +141,26 @@ RamMachine parse_ram(const nlohmann::json& json, const std::string& name) {
   return ram;
 }
 
+DiskPoint parse_point(const nlohmann::json& json, const std::string& name) {
+  const Reader reader(
+      json, name, "disk.points.",
+      {"kind", "block_bytes", "depth", "gb_per_second", "latency_seconds", "cpu_slowdown"});
+  DiskPoint point;
+  point.kind = reader->text("kind");
+  if (point.kind != "read" && point.kind != "write" && point.kind != "mixed")
+    reader->fail_field("kind", "is unknown; expected read, write or mixed");
+  point.block_bytes = reader->integer("block_bytes", 1, std::int64_t{1} << 40);
+  point.depth = static_cast<int>(reader->integer("depth", 1, 1 << 20));
+  point.gb_per_second = reader.rate("gb_per_second");
+  point.latency_seconds = reader.seconds_or_none("latency_seconds");
+  point.cpu_slowdown = reader.seconds_or_none("cpu_slowdown");
+  return point;
+}
+
 DiskMachine parse_disk(const nlohmann::json& json, const std::string& name) {
   const Reader reader(json, name, "disk.",
                       {"path", "file_system", "kind", "direct", "free_bytes", "read_gb_per_second",
-                       "write_gb_per_second"});
+                       "write_gb_per_second", "latency_seconds", "points", "warnings"});
   DiskMachine disk;
   disk.path = reader->text_or("path", "");
   disk.file_system = reader->text_or("file_system", "");
@@ -185,23 +171,81 @@ DiskMachine parse_disk(const nlohmann::json& json, const std::string& name) {
   disk.free_bytes = reader->integer("free_bytes", 0);
   disk.read_gb_per_second = reader.rate("read_gb_per_second");
   disk.write_gb_per_second = reader.rate("write_gb_per_second");
+  disk.latency_seconds = reader.seconds_or_none("latency_seconds");
+  disk.warnings = reader->texts("warnings");
+  for (const nlohmann::json& item : reader.list("points"))
+    disk.points.push_back(parse_point(item, name));
   return disk;
 }
 
-}  // namespace
-
-std::string machine_json(const Machine& machine) {
-  Json json{{"version", kVersion}, {"name", machine.name}, {"measured_at", machine.measured_at}};
-  json["cpu"] = to_json(machine.cpu);
-  json["ram"] = to_json(machine.ram);
-  if (machine.disk) json["disk"] = to_json(*machine.disk);
-  json["versions"] = {{"outsize", machine.versions.outsize},
-                      {"onednn", machine.versions.onednn},
-                      {"compiler", machine.versions.compiler},
-                      {"kernel", machine.versions.kernel}};
-  // A path that is no UTF-8 must not end a measurement: its bad bytes are replaced.
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+DeviceMachine parse_device(const nlohmann::json& json, const std::string& name) {
+  const Reader reader(json, name, "device.",
+                      {"model", "memory_bytes", "memory_gb_per_second", "gemm_gflops"});
+  DeviceMachine device;
+  device.model = reader->text_or("model", "");
+  device.memory_bytes = reader->integer("memory_bytes", 1);
+  device.memory_gb_per_second = reader.rate("memory_gb_per_second");
+  const Reader gemm(reader.value("gemm_gflops"), name, "device.gemm_gflops.", {"f32", "bf16"});
+  device.gemm_f32_gflops = gemm.rate_or_none("f32");
+  device.gemm_bf16_gflops = gemm.rate_or_none("bf16");
+  return device;
 }
+
+std::optional<LinkMachine> parse_link(const Reader& machine, const std::string& link,
+                                      const std::string& name) {
+  if (!machine->has(link)) return std::nullopt;
+  const Reader reader(machine.value(link), name, link + ".", {"gb_per_second", "latency_seconds"});
+  return LinkMachine{reader.rate("gb_per_second"), reader.seconds_or_none("latency_seconds")};
+}
+
+// Points in the order of their work, and time that never falls with it: costs interpolate.
+void check_points(const Reader& reader, const std::vector<OpPoint>& points) {
+  if (points.empty()) reader->fail_field("points", "is empty; expected [work, bytes, seconds]");
+  for (size_t i = 1; i < points.size(); ++i)
+    if (points[i].work <= points[i - 1].work || points[i].seconds < points[i - 1].seconds)
+      reader->fail_field("points", "is out of order; expected work and seconds to ascend");
+}
+
+OpRate parse_op(const nlohmann::json& json, const std::string& name) {
+  const Reader reader(json, name, "ops.", {"op", "variant", "width", "points"});
+  OpRate rate{reader->text("op"), reader->text("variant"), reader->integer_or("width", 1, 1), {}};
+  for (const nlohmann::json& item : reader.list("points")) {
+    if (!item.is_array() || item.size() != 3)
+      reader->fail_field("points", "is no list of [work, bytes, seconds]");
+    std::array<double, 3> numbers{};
+    for (size_t i = 0; i < 3; ++i) {
+      numbers[i] = item[i].is_number() ? item[i].get<double>() : -1;
+      if (!std::isfinite(numbers[i]) || numbers[i] < 0 || (i == 0 && numbers[i] <= 0))
+        reader->fail_field("points", "is no list of [work > 0, bytes, seconds]");
+    }
+    rate.points.push_back({numbers[0], numbers[1], numbers[2]});
+  }
+  check_points(reader, rate.points);
+  return rate;
+}
+
+std::map<std::string, std::map<std::string, double>> parse_slowdown(const nlohmann::json& json,
+                                                                    const std::string& name) {
+  const auto resources = {"cpu", "disk_read", "disk_write", "device", "h2d", "d2h", "net"};
+  const std::initializer_list<std::string_view> known = {"cpu", "disk_read", "disk_write", "device",
+                                                         "h2d", "d2h",       "net"};
+  std::map<std::string, std::map<std::string, double>> slowdown;
+  const Reader all(json, name, "slowdown.", known);
+  for (const char* of : resources) {
+    if (!all->has(of)) continue;
+    const Reader row(all.value(of), name, fmt::format("slowdown.{}.", of), known);
+    for (const char* by : resources) {
+      if (!row->has(by)) continue;
+      const double factor = row->number(by);
+      if (factor < 1 || factor > kMaxSlowdown)
+        row->fail_field(by, "is no slowdown; expected a factor from 1 to 1000");
+      slowdown[of][by] = factor;
+    }
+  }
+  return slowdown;
+}
+
+}  // namespace
 
 Machine parse_machine(std::string_view text, const std::string& name) {
   const nlohmann::json json = parse_json(text, name, kLimits);
@@ -209,17 +253,24 @@ Machine parse_machine(std::string_view text, const std::string& name) {
     fail(ErrorKind::InvalidArgument, "[{}] no machine; got {}; expected an object", name,
          json.type_name());
   const Reader reader(json, name, "",
-                      {"version", "name", "measured_at", "cpu", "ram", "disk", "versions"});
-  const std::int64_t version = reader->integer_or("version", kVersion, 1);
-  if (version > kVersion)
+                      {"version", "name", "measured_at", "cpu", "ram", "disk", "device", "h2d",
+                       "d2h", "net", "ops", "slowdown", "versions"});
+  const std::int64_t version = reader->integer_or("version", kMachineVersion, 1);
+  if (version > kMachineVersion)
     fail(ErrorKind::Unsupported, "[{}] written by a newer outsize; got version {}; expected {}",
-         name, version, kVersion);
+         name, version, kMachineVersion);
   Machine machine;
   machine.name = reader->text_or("name", "");
   machine.measured_at = reader->text_or("measured_at", "");
   machine.cpu = parse_cpu(reader.value("cpu"), name);
   machine.ram = parse_ram(reader.value("ram"), name);
   if (reader->has("disk")) machine.disk = parse_disk(reader.value("disk"), name);
+  if (reader->has("device")) machine.device = parse_device(reader.value("device"), name);
+  machine.h2d = parse_link(reader, "h2d", name);
+  machine.d2h = parse_link(reader, "d2h", name);
+  machine.net = parse_link(reader, "net", name);
+  for (const nlohmann::json& item : reader.list("ops")) machine.ops.push_back(parse_op(item, name));
+  if (reader->has("slowdown")) machine.slowdown = parse_slowdown(reader.value("slowdown"), name);
   if (!reader->has("versions")) return machine;
   const Reader versions(reader.value("versions"), name, "versions.",
                         {"outsize", "onednn", "compiler", "kernel"});

@@ -16,9 +16,8 @@
 namespace outsize {
 namespace {
 
-// Tokens × width × width of small and middle models, and a large square near the peak.
-constexpr std::array<GemmShape, 4> kShapes{
-    {{2048, 768, 3072}, {512, 2048, 2048}, {2048, 2048, 2048}, {2048, 4096, 4096}}};
+// Near the peak; the shapes of training are the cost model's (src/costs).
+constexpr std::array<GemmShape, 2> kShapes{{{2048, 2048, 2048}, {2048, 4096, 4096}}};
 
 void say(const ProfileOptions& options, std::string_view text) {
   if (options.report) options.report(text);
@@ -77,6 +76,29 @@ std::string show_line(std::string_view label, const std::optional<Rate>& rate,
   return fmt::format("  {:<14} {} {}\n", label, show(*rate, digits), unit);
 }
 
+// The block size and depth that cost matrix products least, among those near the best rate.
+std::string describe_gentlest(const DiskMachine& disk) {
+  constexpr double kNear = 0.9;
+  std::string text;
+  for (const char* kind : {"read", "write"}) {
+    double top = 0;
+    for (const DiskPoint& point : disk.points)
+      if (point.kind == kind) top = std::max(top, point.gb_per_second.median);
+    const DiskPoint* best = nullptr;
+    for (const DiskPoint& point : disk.points)
+      if (point.kind == kind && point.cpu_slowdown > 0 &&
+          point.gb_per_second.median >= kNear * top &&
+          (best == nullptr || point.cpu_slowdown < best->cpu_slowdown))
+        best = &point;
+    if (best != nullptr)
+      text +=
+          fmt::format("  {:<14} {} x {} at {:.2f} GB/s costs products {:.0f} %\n",
+                      fmt::format("gentlest {}", kind), best->depth, show_size(best->block_bytes),
+                      best->gb_per_second.median, 100 * (1 - 1 / best->cpu_slowdown));
+  }
+  return text;
+}
+
 }  // namespace
 
 Machine profile_machine(const ProfileOptions& options) {
@@ -86,7 +108,9 @@ Machine profile_machine(const ProfileOptions& options) {
   machine.ram = profile_ram(options);
   if (options.disk) {
     say(options, fmt::format("disk at {}", *options.disk));
-    machine.disk = measure_disk(*options.disk, options.disk_probe);
+    machine.disk = measure_disk(*options.disk, options.disk_probe, machine.ram);
+    say(options, "matrix products and the disk together");
+    measure_slowdown(options.disk_probe, machine);
   }
   machine.name = fmt::format("{}, {} cores", machine.cpu.model, machine.cpu.cores);
   machine.versions = {OUTSIZE_VERSION, onednn_version(), "GCC " __VERSION__, kernel_version()};
@@ -111,9 +135,11 @@ std::string describe(const Machine& machine) {
                       show_size(disk.free_bytes));
   text += show_line("read", disk.read_gb_per_second, "GB/s", 2);
   text += show_line("write", disk.write_gb_per_second, "GB/s", 2);
-  if (disk.kind == "memory") text += "  this folder is memory, not a disk\n";
-  if (disk.kind == "network") text += "  this folder is on another computer\n";
-  if (!disk.direct) text += "  through the page cache: the disk itself may be slower\n";
+  for (const auto& [of, row] : machine.slowdown)
+    for (const auto& [by, times] : row)
+      text += fmt::format("  {:<14} {:.2f} times longer beside {}\n", of, times, by);
+  text += describe_gentlest(disk);
+  for (const std::string& warning : disk.warnings) text += fmt::format("  note: {}\n", warning);
   return text;
 }
 

@@ -13,7 +13,7 @@ namespace outsize {
 
 struct ProfileOptions {
   std::optional<std::string> disk;  // folder; absent: no disk is measured
-  double gemm_seconds = 0.5;        // per shape and dtype
+  double gemm_seconds = 0.4;        // per shape and dtype
   double ram_seconds = 0.5;         // per kind of pass
   DiskProbe disk_probe;
   std::vector<GemmShape> gemm_shapes;  // empty: a few that training is made of

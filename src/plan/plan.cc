@@ -1,5 +1,7 @@
 #include "plan/plan.h"
 
+#include <fmt/format.h>
+
 namespace outsize {
 
 const char* name_of(BufferKind kind) {
@@ -22,6 +24,18 @@ const char* name_of(BufferKind kind) {
   return "workspace";
 }
 
+const char* name_of(Resource resource) {
+  switch (resource) {
+    case Resource::cpu:
+      return "cpu";
+    case Resource::disk_read:
+      return "disk_read";
+    case Resource::disk_write:
+      return "disk_write";
+  }
+  return "cpu";
+}
+
 const char* name_of(TaskKind kind) {
   switch (kind) {
     case TaskKind::forward:
@@ -34,6 +48,16 @@ const char* name_of(TaskKind kind) {
       return "update";
   }
   return "forward";
+}
+
+std::string task_name(const Program& program, const Task& task) {
+  if (task.call >= 0)
+    return fmt::format("{} of {}, microbatch {}", name_of(task.kind),
+                       program.calls[static_cast<size_t>(task.call)].name, task.microbatch);
+  if (task.parameter >= 0)
+    return fmt::format("update of {}",
+                       program.parameters[static_cast<size_t>(task.parameter)].name);
+  return name_of(task.kind);
 }
 
 }  // namespace outsize

@@ -2,15 +2,21 @@
 // planner writes it, the checker proves it, the executor runs it, the printer shows it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "graph/program.h"
+
 namespace outsize {
 
-enum class Tier { host };     // RAM; disk, pinned and device join with the any-size work
-enum class Resource { cpu };  // one worker each
-constexpr int kResourceCount = 1;
+enum class Tier { host };  // RAM; disk, pinned and device join with the any-size work
+enum class Resource { cpu, disk_read, disk_write };  // one worker each
+constexpr int kResourceCount = 3;
+const char* name_of(Resource resource);
+template <class T>
+using PerResource = std::array<T, kResourceCount>;
 
 // Contiguous, 64-byte aligned piece of a tier.
 struct Extent {
@@ -50,6 +56,14 @@ struct Task {
   std::vector<int> after;          // tasks that must have ended; same-resource order is implied
   std::vector<int> reads, writes;  // buffers; a buffer updated in place is in both
   double flops = 0, bytes = 0;     // work, for predictions and the trace
+  double seconds = 0;  // on a machine with nothing beside it; 0 where nobody priced the plan
+  // The part of `seconds` that shrinks with the share of positions that have a target.
+  double target_seconds = 0;
+};
+
+// When a task ran, or shall run.
+struct TaskTime {
+  double start_seconds = 0, end_seconds = 0;  // since the start of the step
 };
 
 // How a segment call finds its memory. Buffer indices; -1 where a value is absent.
@@ -78,5 +92,8 @@ struct Plan {
   // Largest bytes of each kind alive at one time; their sum may exceed the peak.
   std::vector<std::int64_t> peak_bytes_by_kind = std::vector<std::int64_t>(kBufferKindCount, 0);
 };
+
+// "backward of block.3, microbatch 0", for people.
+std::string task_name(const Program& program, const Task& task);
 
 }  // namespace outsize

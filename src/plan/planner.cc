@@ -134,7 +134,7 @@ class Planner {
     append(task.writes, bound.outputs);
     append(task.writes, bound.saved);
     append(task.writes, {bound.forward_scratch});
-    add_work(task, profile(c).forward_cost);
+    add_work(task, profile(c).forward_cost, profile(c).forward_seconds);
     plan_.tasks.push_back(std::move(task));
   }
 
@@ -173,7 +173,10 @@ class Planner {
     bound.backward_scratch =
         add_scratch(fmt::format("{}.{}.backward", call(c).name, m), segment.backward_scratch_bytes);
     append(task.writes, {bound.backward_scratch});
-    add_work(task, segment.backward_cost);
+    const bool adds =
+        std::find(task.accumulate.begin(), task.accumulate.end(), 1) != task.accumulate.end();
+    add_work(task, segment.backward_cost,
+             adds ? segment.adding_backward_seconds : segment.backward_seconds);
     plan_.tasks.push_back(std::move(task));
   }
 
@@ -203,9 +206,12 @@ class Planner {
     }
     norm.writes = {plan_.gradient_norm};
     norm.bytes = gradient_bytes;
+    norm.seconds = request_.training->norm_seconds;
     plan_.tasks.push_back(norm);
     for (size_t p = 0; p < plan_.gradients.size(); ++p) {
       Task task{.kind = TaskKind::update, .parameter = static_cast<int>(p)};
+      if (!request_.training->update_seconds.empty())
+        task.seconds = request_.training->update_seconds[p];
       const int scratch = add_scratch(program_.parameters[p].name + ".update",
                                       request_.training->update_scratch_bytes[p]);
       plan_.update_scratch.push_back(scratch);
@@ -220,7 +226,9 @@ class Planner {
     }
   }
 
-  static void add_work(Task& task, const Cost& cost) {
+  static void add_work(Task& task, const Cost& cost, const SegmentProfile::Seconds& seconds) {
+    task.seconds = seconds.all;
+    task.target_seconds = seconds.targets;
     task.flops = cost.flops;
     task.bytes = cost.bytes_read + cost.bytes_written;
   }

@@ -15,6 +15,12 @@ struct SegmentProfile {
   std::int64_t forward_scratch_bytes = 0;
   std::int64_t backward_scratch_bytes = 0;
   Cost forward_cost, backward_cost;
+  // On the machine that the plan is for; all 0 when none is known. Backward: when its parameter
+  // gradients start anew, and when they add to earlier ones.
+  struct Seconds {
+    double all = 0, targets = 0;  // as Task::seconds and target_seconds
+  };
+  Seconds forward_seconds, backward_seconds, adding_backward_seconds;
   // Values of the forward graph kept for backward, results of nodes only, in Backward::saved order
   // for those; segment inputs are kept anyway.
   std::vector<ValueType> saved;
@@ -35,6 +41,8 @@ struct TrainingRequest {
   int accumulation = 1;                            // microbatches per step
   std::vector<std::vector<StateBytes>> optimizer;  // per parameter
   std::vector<std::int64_t> update_scratch_bytes;  // per parameter
+  std::vector<double> update_seconds;              // per parameter; empty: not known
+  double norm_seconds = 0;
   // Only the forward tasks, with weights and optimizer state at the places a training plan of the
   // same program parameters gives them: validation in the arena of a training run.
   bool forward_only = false;

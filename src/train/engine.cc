@@ -42,10 +42,11 @@ void check_context(const Model& model, std::int64_t tokens) {
 }
 
 TrainingEngine::TrainingEngine(const Model& model, const TrainingShape& shape,
-                               const OptimizerOptions& optimizer, std::int64_t budget_bytes)
+                               const OptimizerOptions& optimizer, std::int64_t budget_bytes,
+                               const CostModel* costs)
     : model_(model), shape_(shape), rule_(make_update_rule(optimizer)) {
   check_context(model, shape.sequence_length);
-  plan_training(budget_bytes);
+  plan_training(budget_bytes, costs);
 }
 
 double TrainingEngine::step_flops(std::int64_t target_tokens) const {
@@ -65,11 +66,22 @@ double TrainingEngine::model_flops() const {
   return step_flops(shape_.rows * shape_.accumulation * shape_.sequence_length);
 }
 
-void TrainingEngine::plan_training(std::int64_t budget_bytes) {
+void TrainingEngine::price_updates(const CostModel& costs, TrainingRequest& training) const {
+  double gradient_bytes = 0;
+  for (const ParameterSpec& spec : specs_) {
+    training.update_seconds.push_back(costs.seconds(work_of_update(*rule_, spec)));
+    gradient_bytes += 4.0 * static_cast<double>(spec.shape.numel());
+  }
+  training.norm_seconds = costs.seconds(work_of_norm(gradient_bytes));
+}
+
+void TrainingEngine::plan_training(std::int64_t budget_bytes, const CostModel* costs) {
   using Mode = BuildOptions::Mode;
   program_ = model_.program(
       build_options(Mode::training, shape_.rows, shape_.sequence_length, shape_.dtype));
-  compiled_ = std::make_unique<CompiledProgram>(program_, CompileOptions{.training = true});
+  CompileOptions how{.training = true};
+  if (costs != nullptr) how.price = [costs](const OpCall& call) { return costs->seconds(call); };
+  compiled_ = std::make_unique<CompiledProgram>(program_, how);
   TrainingRequest training{.accumulation = shape_.accumulation};
   for (const ProgramParameter& parameter : program_.parameters) {
     specs_.push_back({parameter.type.shape, parameter.type.dtype, parameter.decay});
@@ -78,6 +90,7 @@ void TrainingEngine::plan_training(std::int64_t budget_bytes) {
       training.optimizer.back().push_back({state.name, state.count * size_of(state.dtype)});
     training.update_scratch_bytes.push_back(rule_->workspace_bytes(specs_.back()));
   }
+  if (costs != nullptr) price_updates(*costs, training);
   PlanRequest request{&program_, compiled_->profiles(), training, budget_bytes};
   plan_ = make_plan(request);
   arena_bytes_ = plan_.arena_bytes;

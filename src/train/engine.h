@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "costs/cost_model.h"
 #include "data/batch.h"
 #include "exec/executor.h"
 #include "models/model.h"
@@ -34,8 +35,9 @@ class TrainingEngine {
  public:
   // Plans first: throws OutOfMemory before any memory is taken when the plan exceeds `budget_bytes`
   // (0: none), InvalidArgument when the sequence is longer than the model allows.
+  // With `costs`, needed only meanwhile, the plan's tasks are priced.
   TrainingEngine(const Model& model, const TrainingShape& shape, const OptimizerOptions& optimizer,
-                 std::int64_t budget_bytes);
+                 std::int64_t budget_bytes, const CostModel* costs = nullptr);
 
   const Program& program() const { return program_; }
   const Plan& plan() const { return plan_; }
@@ -64,7 +66,8 @@ class TrainingEngine {
   Executor& executor() { return *executor_; }
 
  private:
-  void plan_training(std::int64_t budget_bytes);
+  void plan_training(std::int64_t budget_bytes, const CostModel* costs);
+  void price_updates(const CostModel& costs, TrainingRequest& training) const;
   MasterMemory master(int parameter) const;
 
   const Model& model_;

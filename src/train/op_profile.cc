@@ -2,9 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <map>
-
 namespace outsize {
+
+std::map<std::string, double> seconds_by_op(const Executor& executor) {
+  std::map<std::string, double> seconds;
+  for (const auto& time : executor.op_times()) seconds[time.call->op->name] += time.seconds;
+  return seconds;
+}
 
 std::string describe_step(const Executor& executor, double gemm_gflops) {
   struct Row {
@@ -36,7 +40,7 @@ std::string describe_step(const Executor& executor, double gemm_gflops) {
                         row.seconds, 100 * row.seconds / total, floor,
                         row.seconds > 0 ? floor / row.seconds : 0.0);
   }
-  for (const auto& [op, seconds] : executor.op_seconds())
+  for (const auto& [op, seconds] : seconds_by_op(executor))
     text += fmt::format("  op {:<25} {:>15.4f} {:>5.1f}%\n", op, seconds, 100 * seconds / total);
   return text;
 }

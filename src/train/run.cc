@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "core/isa.h"
 #include "core/parallel.h"
 #include "data/batch_source.h"
@@ -21,6 +22,7 @@
 #include "report/process_memory.h"
 #include "report/progress.h"
 #include "report/run_folder.h"
+#include "train/foretell.h"
 #include "train/model_source.h"
 #include "train/run_setup.h"
 #include "train/show_plan.h"
@@ -72,8 +74,9 @@ PlanContext plan_context(const RunConfig& config, std::int64_t steps) {
 
 class Run {
  public:
-  explicit Run(const RunConfig& config)
+  Run(const RunConfig& config, const std::string& trace_path)
       : config_(config),
+        trace_path_(trace_path),
         folder_(config.run),
         source_(config.model),
         schedule_(schedule_options(config.train.schedule)) {}
@@ -104,6 +107,7 @@ class Run {
     if (step_ == steps_) validate();
     save();
     progress_->finish();
+    write_trace();
     return {step_, received_signal != 0 && step_ < steps_, static_cast<int>(received_signal)};
   }
 
@@ -134,13 +138,20 @@ class Run {
   void prepare_engine() {
     steps_ = total_steps(config_, *train_data_);
     const TrainingShape shape = training_shape(config_);
+    const MachineChoice choice = choose_machine(config_.machine);
+    std::optional<CostModel> costs;
+    if (choice.machine) costs.emplace(*choice.machine);
     engine_.emplace(source_.model(), shape, optimizer_options(config_.train.optimizer),
-                    arena_budget(config_.budget.memory));
+                    arena_budget(config_.budget.memory), costs ? &*costs : nullptr);
+    if (choice.machine) forecast_.emplace(engine_->plan(), *choice.machine);
+    PlanContext context = plan_context(config_, steps_);
+    context.forecast = forecast_ ? &*forecast_ : nullptr;
+    context.machine_note = choice.note;
     ProgressOptions options = progress_to(STDERR_FILENO);
     options.total_steps = steps_;
     options.log_every = config_.train.log_every;
     progress_.emplace(options);
-    progress_->note(describe_plan(source_.model(), *engine_, plan_context(config_, steps_)));
+    progress_->note(describe_plan(source_.model(), *engine_, context));
     engine_->allocate();
   }
 
@@ -183,12 +194,29 @@ class Run {
     metrics.lr = lr;
     metrics.seconds = seconds_now() - start;
     metrics.peak_rss_bytes = peak_rss_bytes();
+    if (forecast_)
+      metrics.predicted_seconds = forecast_->seconds(static_cast<double>(targets) / positions());
     metrics_->write(metrics);
     ProgressStep shown{step_,           metrics.loss, metrics.tokens,
-                       metrics.seconds, std::nullopt, std::nullopt};
+                       metrics.seconds, std::nullopt, metrics.predicted_seconds};
     if (gemm_gflops_ > 0)
       shown.gemm_share = engine_->step_flops(targets) / metrics.seconds / 1e9 / gemm_gflops_;
     progress_->step(shown);
+  }
+
+  // Of the global batch, with and without a target.
+  double positions() const {
+    const TrainingShape shape = training_shape(config_);
+    return static_cast<double>(shape.rows * shape.accumulation * shape.sequence_length);
+  }
+
+  void write_trace() {
+    if (trace_path_.empty()) return;
+    const auto& times = engine_->executor().times();
+    const bool ran = !times.empty() && times.back().end_seconds > 0;
+    write_text_atomically(
+        trace_path_, step_trace(engine_->program(), engine_->plan(),
+                                forecast_ ? &forecast_->step() : nullptr, ran ? &times : nullptr));
   }
 
   void validate() {
@@ -219,6 +247,7 @@ class Run {
   }
 
   const RunConfig& config_;
+  std::string trace_path_;
   RunFolder folder_;
   ModelSource source_;
   ScheduleOptions schedule_;
@@ -227,6 +256,7 @@ class Run {
   std::optional<BatchSource> batches_;
   std::optional<ValidationSource> validation_;
   std::optional<TrainingEngine> engine_;
+  std::optional<Forecast> forecast_;  // absent: no machine file
   std::optional<Progress> progress_;
   std::vector<Batch> microbatches_;
   Batch validation_batch_;  // kept, so that its memory is taken once
@@ -237,18 +267,31 @@ class Run {
 
 }  // namespace
 
-RunOutcome run_training(const RunConfig& config) {
+RunOutcome run_training(const RunConfig& config, const std::string& trace_path) {
   if (config.threads > 0) set_thread_count(config.threads);
-  return Run(config).run();
+  return Run(config, trace_path).run();
 }
 
-std::string show_plan(const RunConfig& config, bool json) {
+std::string show_plan(const RunConfig& config, bool json, const std::string& trace_path) {
   if (config.threads > 0) set_thread_count(config.threads);
   const ModelSource source(config.model);
   TrainingShape shape = training_shape(config);
+  const MachineChoice choice = choose_machine(config.machine);
+  std::optional<CostModel> costs;
+  if (choice.machine) costs.emplace(*choice.machine);
   const TrainingEngine engine(source.model(), shape, optimizer_options(config.train.optimizer),
-                              arena_budget(config.budget.memory));
-  const PlanContext context = plan_context(config, config.train.steps.value_or(0));
+                              arena_budget(config.budget.memory), costs ? &*costs : nullptr);
+  std::optional<Forecast> forecast;
+  if (choice.machine) forecast.emplace(engine.plan(), *choice.machine);
+  PlanContext context = plan_context(config, config.train.steps.value_or(0));
+  context.forecast = forecast ? &*forecast : nullptr;
+  context.machine_note = choice.note;
+  if (!trace_path.empty()) {
+    if (!forecast)
+      fail(ErrorKind::InvalidArgument, "[plan] a trace needs foretold times; {}", choice.note);
+    write_text_atomically(trace_path,
+                          step_trace(engine.program(), engine.plan(), &forecast->step(), nullptr));
+  }
   if (json) return plan_to_json(source.model(), engine, context).dump() + "\n";
   return describe_plan(source.model(), engine, context);
 }

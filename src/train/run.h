@@ -17,9 +17,11 @@ struct RunOutcome {
 
 // Runs until the last step or a signal. Progress goes to standard error. Throws typed errors; what
 // was durable stays whole.
-RunOutcome run_training(const RunConfig& config);
+// `trace_path`, unless empty: the last step's tasks, foretold and measured, go there as a trace.
+RunOutcome run_training(const RunConfig& config, const std::string& trace_path = "");
 
-// What `outsize plan` shows, without reading weights: text, or JSON.
-std::string show_plan(const RunConfig& config, bool json);
+// What `outsize plan` shows, without reading weights: text, or JSON. `trace_path`, unless empty:
+// the simulated step goes there as a trace; InvalidArgument when there is no machine file.
+std::string show_plan(const RunConfig& config, bool json, const std::string& trace_path = "");
 
 }  // namespace outsize

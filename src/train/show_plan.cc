@@ -62,12 +62,16 @@ std::string describe_plan(const Model& model, const TrainingEngine& engine,
       show_bytes(kProcessBytes));
   text += fmt::format("\nstep     {:.2f} TFLOP of model arithmetic in {} tasks\n",
                       engine.model_flops() / 1e12, plan.tasks.size());
+  if (context.forecast != nullptr)
+    text += describe_forecast(*context.forecast, context.tokens(), context.steps);
+  if (!context.machine_note.empty()) text += fmt::format("         {}\n", context.machine_note);
   return text;
 }
 
 nlohmann::json plan_to_json(const Model& model, const TrainingEngine& engine,
                             const PlanContext& context) {
   const Plan& plan = engine.plan();
+  const bool known = context.forecast != nullptr;
   nlohmann::json kinds = nlohmann::json::object();
   for (int kind = 0; kind < kBufferKindCount; ++kind)
     kinds[name_of(static_cast<BufferKind>(kind))] =
@@ -87,7 +91,10 @@ nlohmann::json plan_to_json(const Model& model, const TrainingEngine& engine,
           {"model_flops_per_step", engine.model_flops()},
           {"tasks", plan.tasks.size()},
           {"buffers", plan.buffers.size()},
-          {"predicted_seconds", nullptr}};
+          {"predicted_seconds", known ? nlohmann::json(context.forecast->step().seconds) : nullptr},
+          {"forecast",
+           known ? forecast_to_json(*context.forecast, context.tokens(), context.steps) : nullptr},
+          {"machine_note", context.machine_note}};
 }
 
 }  // namespace outsize

@@ -6,6 +6,7 @@
 
 #include "models/model.h"
 #include "train/engine.h"
+#include "train/foretell.h"
 
 namespace outsize {
 
@@ -13,8 +14,12 @@ struct PlanContext {
   std::int64_t rows = 0, accumulation = 0, sequence_length = 0;
   DType dtype = DType::f32;
   std::string optimizer;
-  std::int64_t budget_bytes = 0;  // 0: none
-  std::int64_t steps = 0;         // 0: unknown
+  std::int64_t budget_bytes = 0;       // 0: none
+  std::int64_t steps = 0;              // 0: unknown
+  const Forecast* forecast = nullptr;  // borrowed; absent: no machine file
+  std::string machine_note;            // as MachineChoice has it
+
+  std::int64_t tokens() const { return rows * accumulation * sequence_length; }
 };
 
 std::string describe_plan(const Model& model, const TrainingEngine& engine,

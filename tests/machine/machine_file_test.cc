@@ -38,7 +38,15 @@ Machine sample() {
   machine.ram.available_bytes = 5;
   machine.ram.limit_bytes = std::int64_t{1} << 33;
   machine.ram.copy_gb_per_second = Rate{20, 19, 21};
-  machine.disk = DiskMachine{"/data", "ext4", "local", true, 77, {2, 1, 3}, {1.5, 1, 2}};
+  machine.disk = DiskMachine{"/data", "ext4", "local", true, 77, {2, 1, 3}, {1.5, 1, 2}, 0, {}, {}};
+  machine.disk->points = {{"mixed", 4096, 8, {3, 2, 4}, 1e-4, 1.5}};
+  machine.disk->warnings = {"a warning"};
+  machine.cpu.gemm_shapes.push_back({DType::f32, {4, 5, 6}, {7, 7, 7}, GemmForm::tn_add});
+  machine.device = DeviceMachine{"GPU", 80, Rate{1, 1, 1}, std::nullopt, {3000, 3000, 3000}};
+  machine.h2d = LinkMachine{{25, 24, 26}, 1e-5};
+  machine.net = LinkMachine{{12, 12, 12}, 0};
+  machine.ops = {{"rms_norm", "f32", 256, {{1, 2, 3e-6}, {4, 5, 6e-6}}}};
+  machine.slowdown["cpu"]["disk_read"] = 1.25;
   machine.versions = {"0.1.0", "2.6.3", "GCC", "Linux"};
   return machine;
 }
@@ -74,6 +82,37 @@ TEST(MachineFile, ReadsWhatItWrites) {
   EXPECT_EQ(again.usable_ram_bytes(), std::int64_t{1} << 33);
   EXPECT_EQ(again.disk->write_gb_per_second.p90, 2);
   EXPECT_EQ(again.versions.onednn, "2.6.3");
+  EXPECT_EQ(again.cpu.gemm_shapes.at(1).form, GemmForm::tn_add);
+  EXPECT_EQ(again.disk->points.at(0).cpu_slowdown, 1.5);
+  EXPECT_EQ(again.disk->warnings.at(0), "a warning");
+  EXPECT_EQ(again.device->memory_gb_per_second.median, 3000);
+  EXPECT_EQ(again.h2d->gb_per_second.p10, 24);
+  EXPECT_FALSE(again.d2h);
+  EXPECT_EQ(again.ops.at(0).points.at(1).seconds, 6e-6);
+  EXPECT_EQ(again.slowdown.at("cpu").at("disk_read"), 1.25);
+}
+
+TEST(MachineFile, RefusesMeasurementsThatMakeNoSense) {
+  const auto more = [](const std::string& field) { return with("\"name\"", field + ", \"name\""); };
+  EXPECT_THAT(refusal(more("\"slowdown\": {\"cpu\": {\"disk_read\": 0.5}}")),
+              HasSubstr("expected a factor from 1"));
+  EXPECT_THAT(refusal(more("\"slowdown\": {\"gpu\": {}}")), HasSubstr("slowdown.gpu"));
+  EXPECT_THAT(refusal(more("\"net\": {}")), HasSubstr("gb_per_second"));
+  EXPECT_THAT(refusal(more("\"net\": {\"gb_per_second\": 1, \"latency_seconds\": -1}")),
+              HasSubstr("expected a number from 0"));
+  EXPECT_THAT(refusal(more("\"device\": {\"gemm_gflops\": {}, \"memory_gb_per_second\": 1}")),
+              HasSubstr("memory_bytes"));
+  const auto op = [&](const std::string& points) {
+    return more("\"ops\": [{\"op\": \"add\", \"variant\": \"f32\", \"points\": " + points + "}]");
+  };
+  EXPECT_NO_THROW(parse_machine(op("[[1, 0, 0], [2, 0, 1]]"), "m.json"));
+  EXPECT_THAT(refusal(op("[]")), HasSubstr("is empty"));
+  EXPECT_THAT(refusal(op("[[2, 0, 1], [1, 0, 1]]")), HasSubstr("to ascend"));
+  EXPECT_THAT(refusal(op("[[1, 0, 2], [2, 0, 1]]")), HasSubstr("to ascend"));
+  EXPECT_THAT(refusal(op("[[0, 0, 1]]")), HasSubstr("work > 0"));
+  EXPECT_THAT(refusal(op("[[1, 1]]")), HasSubstr("no list of"));
+  EXPECT_THAT(refusal(with("\"read_gb", "\"points\": [{\"kind\": \"fast\"}], \"read_gb")),
+              HasSubstr("expected read, write or mixed"));
 }
 
 TEST(MachineFile, HandWrittenFilesMayBeShort) {

@@ -81,6 +81,25 @@ TEST(Gemm, MoreThanMemoryIsOutOfMemory) {
   }
 }
 
+TEST(Disk, SaysWhatMakesItsRatesUntrue) {
+  DiskMachine disk;
+  disk.kind = "local";
+  disk.direct = true;
+  disk.read_gb_per_second = disk.write_gb_per_second = {2, 2, 2};
+  RamMachine ram;
+  ram.copy_gb_per_second = Rate{20, 20, 20};
+  EXPECT_TRUE(disk_warnings(disk, ram, 0).empty());
+  EXPECT_THAT(disk_warnings(disk, ram, 0.5), testing::ElementsAre(HasSubstr("page cache")));
+  disk.read_gb_per_second = {15, 15, 15};
+  EXPECT_THAT(disk_warnings(disk, ram, 0), testing::ElementsAre(HasSubstr("a cache answers")));
+  disk.read_gb_per_second = {0.1, 0.1, 0.1};
+  disk.latency_seconds = 0.01;
+  EXPECT_EQ(disk_warnings(disk, ram, 0).size(), 2u);  // slow, and late
+  disk.kind = "memory";
+  disk.direct = false;
+  EXPECT_EQ(disk_warnings(disk, ram, 0).size(), 4u);
+}
+
 TEST(Ram, RatesAreSensible) {
   const RamRates rates = measure_ram(1 << 20, 0);
   expect_sensible(rates.read_gb_per_second);
@@ -93,8 +112,8 @@ TEST(Ram, RatesAreSensible) {
 
 TEST(Disk, MeasuresAndLeavesNothing) {
   const Folder folder;
-  const DiskMachine disk =
-      measure_disk(folder.path, {.file_bytes = 4 << 20, .seconds = 0.05, .depth = 3});
+  const DiskMachine disk = measure_disk(
+      folder.path, {.file_bytes = 4 << 20, .seconds = 0.05, .point_seconds = 0.01, .depth = 3});
   expect_sensible(disk.read_gb_per_second);
   expect_sensible(disk.write_gb_per_second);
   EXPECT_FALSE(disk.file_system.empty());
@@ -169,14 +188,14 @@ TEST(Profile, FillsAMachineThatReadsBack) {
   options.gemm_seconds = options.ram_seconds = 0;
   options.gemm_shapes = {{32, 32, 32}, {64, 32, 16}};
   options.ram_array_bytes = 1 << 16;
-  options.disk_probe = {.file_bytes = 1 << 20, .seconds = 0.01, .depth = 2};
+  options.disk_probe = {.file_bytes = 1 << 20, .seconds = 0.01, .point_seconds = 0.01, .depth = 2};
   std::vector<std::string> told;
   options.report = [&](std::string_view text) { told.emplace_back(text); };
   const Machine machine = profile_machine(options);
   EXPECT_EQ(machine.cpu.cores, thread_count());
   ASSERT_TRUE(machine.cpu.gemm_f32_gflops);
   EXPECT_GE(machine.cpu.gemm_shapes.size(), 2u);
-  EXPECT_EQ(told.size(), 5u);
+  EXPECT_EQ(told.size(), 6u);
   EXPECT_THAT(machine.measured_at, testing::MatchesRegex("20..-..-..T..:..:..Z"));
   const Machine again = parse_machine(machine_json(machine), "m.json");
   EXPECT_EQ(machine_json(again), machine_json(machine));

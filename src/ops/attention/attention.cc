@@ -161,7 +161,8 @@ const OpDef& attention_op() {
                            .kernels = attention_kernels(),
                            .samples = samples,
                            .bad_samples = bad_samples,
-                           .tolerance_factor = kToleranceFactor};
+                           .tolerance_factor = kToleranceFactor,
+                           .time_depends_on = "document starts"};
   return op;
 }
 
@@ -172,7 +173,8 @@ const OpDef& attention_grad_op() {
                            .cost = cost_grad,
                            .kernels = attention_grad_kernels(),
                            .gradient_of = &attention_op(),
-                           .tolerance_factor = kToleranceFactor};
+                           .tolerance_factor = kToleranceFactor,
+                           .time_depends_on = "document starts"};
   return op;
 }
 

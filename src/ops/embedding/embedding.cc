@@ -112,7 +112,8 @@ const OpDef& embedding_op() {
                            .gradient = gradient,
                            .kernels = embedding_kernels(),
                            .samples = samples,
-                           .bad_samples = bad_samples};
+                           .bad_samples = bad_samples,
+                           .time_depends_on = "tokens"};
   return op;
 }
 
@@ -123,7 +124,8 @@ const OpDef& embedding_grad_op() {
                            .cost = cost_grad,
                            .kernels = embedding_grad_kernels(),
                            .accumulating_outputs = 1,
-                           .gradient_of = &embedding_op()};
+                           .gradient_of = &embedding_op(),
+                           .time_depends_on = "tokens"};
   return op;
 }
 

@@ -52,6 +52,30 @@ Cost cost(const KernelQuery& query) {
   return product_cost(query, query.inputs[0].shape[1]);
 }
 
+Product product_of(const KernelQuery& query, std::int64_t inner) {
+  return {.m = query.outputs[0].shape[0],
+          .k = inner,
+          .n = query.outputs[0].shape[1],
+          .operand = query.inputs[0].dtype};
+}
+
+std::vector<Product> products(const KernelQuery& query) {
+  Product product = product_of(query, query.inputs[0].shape[1]);
+  product.transpose_b = true;
+  return {product};
+}
+
+std::vector<Product> products_grad_input(const KernelQuery& query) {
+  return {product_of(query, query.inputs[0].shape[1])};
+}
+
+std::vector<Product> products_grad_weight(const KernelQuery& query) {
+  Product product = product_of(query, query.inputs[0].shape[0]);
+  product.transpose_a = true;
+  product.accumulate = query.attrs.integer_or("accumulate", 0) != 0;
+  return {product};
+}
+
 void gradient(GradContext& context) {
   const ValueId dy = context.cotangent(0);
   if (context.input_count() == 3 && context.needs(2))
@@ -166,7 +190,8 @@ const OpDef& linear_op() {
                            .gradient = gradient,
                            .kernels = linear_kernels(),
                            .samples = samples,
-                           .bad_samples = bad_samples};
+                           .bad_samples = bad_samples,
+                           .products = products};
   return op;
 }
 
@@ -176,7 +201,8 @@ const OpDef& linear_grad_input_op() {
                            .reference = reference_grad_input,
                            .cost = cost_grad_input,
                            .kernels = linear_grad_input_kernels(),
-                           .gradient_of = &linear_op()};
+                           .gradient_of = &linear_op(),
+                           .products = products_grad_input};
   return op;
 }
 
@@ -187,7 +213,8 @@ const OpDef& linear_grad_weight_op() {
                            .cost = cost_grad_weight,
                            .kernels = linear_grad_weight_kernels(),
                            .accumulating_outputs = 1,
-                           .gradient_of = &linear_op()};
+                           .gradient_of = &linear_op(),
+                           .products = products_grad_weight};
   return op;
 }
 

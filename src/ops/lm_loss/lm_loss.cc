@@ -104,6 +104,39 @@ Cost products(const KernelQuery& query, double count) {
   return cost;
 }
 
+// Chunk by chunk, as the kernel goes; a tail of rows costs like its share of a chunk.
+Product logits_product(const KernelQuery& query) {
+  const ValueType &x = query.inputs[0], &w = query.inputs[1];
+  const std::int64_t chunk =
+      query.attrs.integer_or("chunk_rows", lm_loss_default_chunk_rows(w.shape[0]));
+  const std::int64_t rows = std::max<std::int64_t>(std::min(chunk, x.shape[0]), 1);
+  return {.m = rows,
+          .k = x.shape[1],
+          .n = w.shape[0],
+          .operand = x.dtype,
+          .transpose_b = true,
+          .count = static_cast<double>(x.shape[0]) / static_cast<double>(rows)};
+}
+
+std::vector<Product> products_forward(const KernelQuery& query) {
+  return {logits_product(query)};
+}
+
+std::vector<Product> products_grad(const KernelQuery& query) {
+  const Product logits = logits_product(query);
+  Product dx = logits, dw = logits;
+  dx.k = logits.n;
+  dx.n = logits.k;
+  dx.transpose_b = false;
+  dw.m = logits.n;
+  dw.k = logits.m;
+  dw.n = logits.k;
+  dw.transpose_a = true;
+  dw.transpose_b = false;
+  dw.accumulate = true;
+  return {logits, dx, dw};
+}
+
 Cost cost(const KernelQuery& query) {
   return products(query, 1);
 }
@@ -158,7 +191,9 @@ const OpDef& lm_loss_op() {
                            .gradient = gradient,
                            .kernels = lm_loss_kernels(),
                            .samples = samples,
-                           .bad_samples = bad_samples};
+                           .bad_samples = bad_samples,
+                           .products = products_forward,
+                           .time_depends_on = "targets"};
   return op;
 }
 
@@ -169,7 +204,9 @@ const OpDef& lm_loss_grad_op() {
                            .cost = cost_grad,
                            .kernels = lm_loss_grad_kernels(),
                            .accumulating_outputs = 2,
-                           .gradient_of = &lm_loss_op()};
+                           .gradient_of = &lm_loss_op(),
+                           .products = products_grad,
+                           .time_depends_on = "targets"};
   return op;
 }
 

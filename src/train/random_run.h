@@ -1,0 +1,46 @@
+// Training steps of a model on random weights and tokens: what benchmarks time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "train/engine.h"
+
+namespace outsize {
+
+struct RandomRunOptions {
+  std::string config;  // config.json, model folder or GGUF file
+  std::string dtype = "bf16", optimizer = "adamw";
+  std::int64_t batch = 4;         // rows per step
+  std::int64_t length = 512;      // tokens per row
+  std::int64_t microbatch = 0;    // rows at once, a divisor of batch; 0: as in training
+  std::int64_t target_every = 1;  // one position in so many has a target
+};
+
+class RandomRun {
+ public:
+  // Plans, takes the memory and fills it. Throws InvalidArgument when microbatch does not divide
+  // batch, and as TrainingEngine and open_model do.
+  explicit RandomRun(const RandomRunOptions& options);
+
+  // One update; the loss. The first touches fresh pages: leave it out of a measurement.
+  double step();
+  TrainingEngine& engine() { return *engine_; }
+  DType dtype() const { return dtype_; }
+  std::int64_t tokens() const { return options_.batch * options_.length; }
+
+ private:
+  Batch random_batch(std::int64_t rows, std::uint64_t stream) const;
+
+  RandomRunOptions options_;
+  DType dtype_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<TrainingEngine> engine_;
+  std::vector<Batch> batches_;
+  std::int64_t targets_ = 0;
+  std::int64_t steps_ = 0;
+};
+
+}  // namespace outsize
