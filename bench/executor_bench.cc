@@ -29,9 +29,8 @@ void empty_tasks(benchmark::State& state) {
   auto arena = std::make_shared<HostArena>(plan.arena_bytes);
   Executor executor(compiled, std::move(plan), std::move(arena));
   for (auto _ : state) executor.run({});
-  state.counters["per_task"] =
-      benchmark::Counter(tasks, benchmark::Counter::kIsIterationInvariantRate |
-                                    benchmark::Counter::kInvert);
+  state.counters["per_task"] = benchmark::Counter(
+      tasks, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
 BENCHMARK(empty_tasks);

@@ -50,8 +50,9 @@ def last_json(command):
 
 
 def run_outsize(program, shape, steps):
-    return last_json([program, "bench", "step", "--config", HERE / "configs" / f"{shape.config}.json",
-                      *shape.options(), "--steps", str(steps), "--json"])
+    config = HERE / "configs" / f"{shape.config}.json"
+    return last_json([program, "bench", "step", "--config", config, *shape.options(),
+                      "--steps", str(steps), "--json"])
 
 
 def run_torch(python, shape, mode, steps):

@@ -168,8 +168,7 @@ class StateStore {
   // store_recover.cc
   bool read_record(std::uint64_t at, std::uint64_t bytes, RecordKind kind, RecordHead& head);
   bool read_commit(int which, RecordHead& head);
-  void take_commit(const RecordHead& head, std::vector<std::uint64_t>& places,
-                   std::vector<std::uint64_t>& sums) const;
+  void take_commit(std::vector<std::uint64_t>& places, std::vector<std::uint64_t>& sums) const;
   void recover();
   bool recover_log();
   bool recover_progress(int group);

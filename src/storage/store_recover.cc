@@ -55,7 +55,7 @@ bool StateStore::read_commit(int which, RecordHead& head) {
 }
 
 // Of the record that read_commit has left in record_.
-void StateStore::take_commit(const RecordHead&, std::vector<std::uint64_t>& places,
+void StateStore::take_commit(std::vector<std::uint64_t>& places,
                              std::vector<std::uint64_t>& sums) const {
   places.resize(geometry_.groups.size());
   sums.resize(geometry_.blocks);
@@ -74,7 +74,7 @@ void StateStore::recover() {
   RecordHead head;
   if (!read_commit(which, head))
     fail(ErrorKind::Io, "[{}] a commit record changed while it was read; try: again", path());
-  take_commit(head, places_, sums_);
+  take_commit(places_, sums_);
   copy_blob(record_, places_.size() + geometry_.blocks, blob_);
   sequence_ = head.sequence;
   step_ = head.step;
@@ -182,7 +182,7 @@ std::vector<StepReport> StateStore::verify() {
     report.record_valid = read_commit(which, head);
     if (report.record_valid) {
       std::vector<std::uint64_t> places, sums;
-      take_commit(head, places, sums);
+      take_commit(places, sums);
       report.step = head.step;
       report.newest = head.sequence == sequence_;
       verify_state(places, sums, report.newest, report.damage);

@@ -127,11 +127,11 @@ std::int64_t SimDisk::move(SimNode& node, const Piece& piece) {
   if (dice_.chance(faults_.io_error)) return -EIO;
   if (piece.write && operations_ >= faults_.no_space_from && operations_ < faults_.no_space_until)
     return -ENOSPC;
-  if (dice_.chance(faults_.transient)) {
+  if (bytes > 0 && dice_.chance(faults_.transient)) {
     const std::uint64_t kind = dice_.below(4);
     if (kind == 0) return -EINTR;
     if (kind == 1) return -EAGAIN;
-    bytes = 1 + dice_.below(bytes);  // never 0: that is the end of a file
+    bytes = 1 + dice_.below(bytes);  // 0 would be the end of the file
   }
   if (piece.write) {
     write(node, piece, bytes);
