@@ -82,27 +82,71 @@ void check_room(const GemmShape& shape) {
          shape.m, shape.k, shape.n, available, bytes);
 }
 
-Rate repeat(const dnnl::matmul& gemm, dnnl::stream& stream,
-            const std::unordered_map<int, memory>& arguments, const GemmShape& shape,
-            double seconds) {
-  const auto run = [&] {
-    const auto begin = Clock::now();
-    gemm.execute(stream, arguments);
-    stream.wait();
-    return std::chrono::duration<double>(Clock::now() - begin).count();
-  };
-  run();
-  const double flops = 2.0 * static_cast<double>(shape.m) * static_cast<double>(shape.k) *
-                       static_cast<double>(shape.n);
-  std::vector<double> samples;
-  double elapsed = 0;
-  while (static_cast<int>(samples.size()) < kMinRepeats ||
-         (elapsed < seconds && static_cast<int>(samples.size()) < kMaxRepeats)) {
-    const double took = run();
-    elapsed += took;
-    samples.push_back(flops / took / 1e9);
+[[noreturn]] void fail_for(const dnnl::error& error, const GemmShape& shape) {
+  if (error.status == dnnl_out_of_memory)
+    fail(ErrorKind::OutOfMemory, "[gemm] no room for {}×{}×{}", shape.m, shape.k, shape.n);
+  fail(ErrorKind::Internal, "[gemm] oneDNN failed; got: {}", error.what());
+}
+
+// One product with matrices of its own, ready to be repeated.
+class Gemm {
+ public:
+  Gemm(DType dtype, const GemmShape& shape) : shape_(shape) {
+    const GemmTypes types = types_of(dtype);
+    const auto any = memory::format_tag::any;
+    const memory::desc x({shape.m, shape.k}, types.x, any);
+    const memory::desc w({shape.k, shape.n}, types.w, any);
+    const memory::desc y({shape.m, shape.n}, types.y, memory::format_tag::ab);
+    const dnnl::matmul::primitive_desc chosen(dnnl::matmul::desc(x, w, y), engine_);
+    const memory x_data(chosen.src_desc(), engine_);
+    const memory w_data(chosen.weights_desc(), engine_);
+    const memory y_data(chosen.dst_desc(), engine_);
+    fill(x_data);
+    fill(w_data);
+    arguments_ = {{DNNL_ARG_SRC, x_data}, {DNNL_ARG_WEIGHTS, w_data}, {DNNL_ARG_DST, y_data}};
+    matmul_ = dnnl::matmul(chosen);
+    run();  // warm
   }
-  return summarise(samples);
+
+  Rate rate(double seconds) {
+    const double flops = 2.0 * static_cast<double>(shape_.m) * static_cast<double>(shape_.k) *
+                         static_cast<double>(shape_.n);
+    std::vector<double> samples;
+    double elapsed = 0;
+    while (static_cast<int>(samples.size()) < kMinRepeats ||
+           (elapsed < seconds && static_cast<int>(samples.size()) < kMaxRepeats)) {
+      const double took = run();
+      elapsed += took;
+      samples.push_back(flops / took / 1e9);
+    }
+    return summarise(samples);
+  }
+
+ private:
+  double run() {
+    const auto begin = Clock::now();
+    matmul_.execute(stream_, arguments_);
+    stream_.wait();
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+
+  GemmShape shape_;
+  dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
+  dnnl::stream stream_{engine_};
+  dnnl::matmul matmul_;
+  std::unordered_map<int, memory> arguments_;
+};
+
+// Absent where library and processor cannot do the dtype.
+std::unique_ptr<Gemm> make_gemm(DType dtype, const GemmShape& shape) {
+  check_room(shape);
+  thread_count();  // hands the number of threads to the team that oneDNN shares
+  try {
+    return std::make_unique<Gemm>(dtype, shape);
+  } catch (const dnnl::error& error) {
+    if (error.status == dnnl_unimplemented) return nullptr;
+    fail_for(error, shape);
+  }
 }
 
 }  // namespace
@@ -111,36 +155,35 @@ std::optional<Rate> measure_gemm(DType dtype, const GemmShape& shape, double sec
   if (shape.m < 1 || shape.k < 1 || shape.n < 1)
     fail(ErrorKind::InvalidArgument, "[gemm] empty shape; got {}×{}×{}; expected sides from 1",
          shape.m, shape.k, shape.n);
-  const GemmTypes types = types_of(dtype);
-  check_room(shape);
-  thread_count();  // hands the number of threads to the team that oneDNN shares
+  const auto gemm = make_gemm(dtype, shape);
+  if (!gemm) return std::nullopt;
   try {
-    dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-    dnnl::stream stream(engine);
-    const auto any = memory::format_tag::any;
-    const memory::desc x({shape.m, shape.k}, types.x, any);
-    const memory::desc w({shape.k, shape.n}, types.w, any);
-    const memory::desc y({shape.m, shape.n}, types.y, memory::format_tag::ab);
-    const dnnl::matmul::primitive_desc chosen(dnnl::matmul::desc(x, w, y), engine);
-    const memory x_data(chosen.src_desc(), engine);
-    const memory w_data(chosen.weights_desc(), engine);
-    const memory y_data(chosen.dst_desc(), engine);
-    fill(x_data);
-    fill(w_data);
-    const std::unordered_map<int, memory> arguments{
-        {DNNL_ARG_SRC, x_data}, {DNNL_ARG_WEIGHTS, w_data}, {DNNL_ARG_DST, y_data}};
-    return repeat(dnnl::matmul(chosen), stream, arguments, shape, seconds);
+    return gemm->rate(seconds);
   } catch (const dnnl::error& error) {
-    if (error.status == dnnl_unimplemented) return std::nullopt;
-    if (error.status == dnnl_out_of_memory)
-      fail(ErrorKind::OutOfMemory, "[gemm] no room for {}×{}×{}", shape.m, shape.k, shape.n);
-    fail(ErrorKind::Internal, "[gemm] oneDNN failed; got: {}", error.what());
+    fail_for(error, shape);
+  }
+}
+
+struct GemmMeter::Product {
+  std::unique_ptr<Gemm> gemm;
+};
+
+GemmMeter::GemmMeter(DType dtype)
+    : product_(std::make_unique<Product>(Product{make_gemm(dtype, kQuickShape)})) {}
+
+GemmMeter::~GemmMeter() = default;
+
+double GemmMeter::gflops(double seconds) const {
+  if (!product_->gemm) return 0;
+  try {
+    return product_->gemm->rate(seconds).median;
+  } catch (const dnnl::error& error) {
+    fail_for(error, kQuickShape);
   }
 }
 
 double measure_gemm_gflops(DType dtype, double seconds) {
-  const auto rate = measure_gemm(dtype, kQuickShape, seconds);
-  return rate ? rate->median : 0;
+  return GemmMeter(dtype).gflops(seconds);
 }
 
 std::string onednn_version() {

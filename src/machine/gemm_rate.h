@@ -1,6 +1,7 @@
 // How fast matrices multiply here: the compute floor that every speed is divided by.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -16,8 +17,24 @@ namespace outsize {
 // fit.
 std::optional<Rate> measure_gemm(DType dtype, const GemmShape& shape, double seconds);
 
-// Median of one shape near the top speed, for figures that need the rate of this very minute. 0
-// where the dtype cannot be done.
+// The rate of this very minute, of one shape near the top speed, as often as asked: processors that
+// are shared or hot change theirs. Keeps its matrices (32 MiB in bf16, 48 in f32).
+class GemmMeter {
+ public:
+  // Throws as measure_gemm.
+  explicit GemmMeter(DType dtype);
+  ~GemmMeter();
+  GemmMeter(const GemmMeter&) = delete;
+  GemmMeter& operator=(const GemmMeter&) = delete;
+  // Median GFLOP/s over about `seconds`, at least three products. 0 where the dtype cannot be done.
+  double gflops(double seconds) const;
+
+ private:
+  struct Product;
+  std::unique_ptr<Product> product_;
+};
+
+// The same, once.
 double measure_gemm_gflops(DType dtype, double seconds = 0.3);
 
 // "2.6.3"

@@ -94,7 +94,7 @@ class Run {
     // The evaluation before the first step stands under step 0: a run without checkpoint makes it
     // again.
     metrics_.emplace(folder_.metrics_path(), folder_.tensorboard_path(), resumed ? step_ : -1);
-    gemm_gflops_ = measure_gemm_gflops(config_.train.dtype, 0.3);
+    gemm_.emplace(config_.train.dtype);
     const SignalWatch watch;
     if (step_ == 0) validate();  // where the model stands before it has learnt anything
     while (step_ < steps_ && received_signal == 0) {
@@ -199,9 +199,19 @@ class Run {
     metrics_->write(metrics);
     ProgressStep shown{step_,           metrics.loss, metrics.tokens,
                        metrics.seconds, std::nullopt, metrics.predicted_seconds};
-    if (gemm_gflops_ > 0)
-      shown.gemm_share = engine_->step_flops(targets) / metrics.seconds / 1e9 / gemm_gflops_;
+    if (const double gflops = gemm_gflops(); gflops > 0)
+      shown.gemm_share = engine_->step_flops(targets) / metrics.seconds / 1e9 / gflops;
     progress_->step(shown);
+  }
+
+  // Of this minute: a share of what the machine gave an hour ago would mislead.
+  double gemm_gflops() {
+    constexpr double kGoodForSeconds = 60;
+    if (const double now = seconds_now(); now - gemm_measured_at_ > kGoodForSeconds) {
+      gemm_gflops_ = gemm_->gflops(0.1);
+      gemm_measured_at_ = now;
+    }
+    return gemm_gflops_;
   }
 
   // Of the global batch, with and without a target.
@@ -261,7 +271,8 @@ class Run {
   std::vector<Batch> microbatches_;
   Batch validation_batch_;  // kept, so that its memory is taken once
   std::optional<MetricsWriter> metrics_;
-  double gemm_gflops_ = 0;
+  std::optional<GemmMeter> gemm_;
+  double gemm_gflops_ = 0, gemm_measured_at_ = -HUGE_VAL;  // of seconds_now
   std::int64_t step_ = 0, steps_ = 0, saved_ = -1;
 };
 
