@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "config/value.h"
+#include "core/error.h"
 #include "core/parallel.h"
 #include "costs/cost_model.h"
 #include "machine/gemm_rate.h"
@@ -21,7 +23,7 @@ namespace {
 struct BenchOptions {
   RandomRunOptions run;
   int steps = 5;
-  std::string machine = "machine.json";
+  std::string machine = "machine.json", memory;
   bool json = false, profile = false;
 };
 
@@ -30,8 +32,25 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+nlohmann::json moved_bytes(const Plan& plan) {
+  double read = 0, written = 0;
+  for (const Task& task : plan.tasks) {
+    if (task.kind == TaskKind::read) read += task.bytes;
+    if (task.kind == TaskKind::write) written += task.bytes;
+  }
+  return {{"read", read}, {"written", written}};
+}
+
 void bench_step(const BenchOptions& options) {
-  RandomRun run(options.run);
+  RandomRunOptions how = options.run;
+  if (!options.memory.empty()) {
+    const auto bytes = parse_size(options.memory);
+    if (!bytes)
+      fail(ErrorKind::InvalidArgument, "[--memory] got '{}'; expected a size such as 4GiB",
+           options.memory);
+    how.memory = *bytes;
+  }
+  RandomRun run(how);
   TrainingEngine& engine = run.engine();
   std::vector<double> seconds, gflops;
   double loss = 0;
@@ -58,6 +77,10 @@ void bench_step(const BenchOptions& options) {
       {"op_seconds", seconds_by_op(engine.executor())},  // of the last step
       {"threads", thread_count()},
       {"arena_bytes", engine.arena_bytes()},
+      {"plan", engine.candidates().empty() ? "" : engine.candidates().front().name},
+      {"predicted_seconds",
+       run.forecast() ? nlohmann::json(run.forecast()->step().seconds) : nlohmann::json(nullptr)},
+      {"moved_bytes", moved_bytes(engine.plan())},
       {"peak_rss_bytes", peak_rss_bytes()}};
   if (options.json) {
     fmt::print("{}\n", result.dump());
@@ -108,6 +131,10 @@ void add_bench_command(CLI::App& app) {
   CLI::App* step =
       bench->add_subcommand("step", "Time training steps on random weights and tokens");
   auto options = add_bench_options(*step);
+  step->add_option("--memory", options->memory,
+                   "RAM for the process (4GiB); the rest goes to disk");
+  step->add_option("--folder", options->run.folder, "Where what goes to disk lies meanwhile");
+  step->add_option("--machine", options->run.machine, "Machine file to plan and foretell with");
   step->add_flag("--profile", options->profile, "Time of each task kind and segment");
   step->callback([options] { bench_step(*options); });
   CLI::App* ops = bench->add_subcommand("ops", "Time every op of a step, beside what is foretold");

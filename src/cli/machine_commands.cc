@@ -2,11 +2,14 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "core/error.h"
 #include "costs/measure_ops.h"
 #include "machine/doctor.h"
 #include "machine/machine_file.h"
 #include "machine/profile.h"
 #include "report/run_folder.h"
+#include "storage/real_disk.h"
+#include "storage/store.h"
 #include "weights/checkpoint.h"
 
 namespace outsize {
@@ -28,8 +31,41 @@ void profile(const ProfileCommand& command) {
   fmt::print("{}written to {}\n", describe(machine), command.out);
 }
 
+// Both steps that the store remembers; the older one is usually overwritten in part.
+bool verify_store(const std::string& folder) {
+  const auto disk = make_real_disk();
+  const std::string own = folder + "/store";
+  if (!StateStore::exists(*disk, own)) return false;
+  const auto store = StateStore::open(*disk, own, {});
+  bool resumable = false;
+  for (const StepReport& step : store->verify()) {
+    if (!step.record_valid) {
+      fmt::print("a commit record is not valid: torn by a crash, or damaged\n");
+      continue;
+    }
+    resumable = resumable || step.resumable;
+    if (step.resumable) {
+      fmt::print("step {}: every checksum holds; the run can be resumed from it\n", step.step);
+    } else if (!step.newest) {
+      fmt::print("step {}: overwritten by the step after it\n", step.step);
+    } else {
+      fmt::print("step {}: damaged\n", step.step);
+      for (const StoreDamage& damage : step.damage) {
+        const GroupSpec& group = store->layout().groups[static_cast<size_t>(damage.part.group)];
+        fmt::print("  {}: {} bytes of '{}' from byte {} of {}\n", group.name, damage.part.bytes,
+                   group.extents[static_cast<size_t>(damage.part.extent)].name, damage.file_offset,
+                   store->path());
+      }
+    }
+  }
+  if (!resumable)
+    fail(ErrorKind::Corruption, "[doctor] {}: no step can be resumed; nothing was changed", folder);
+  return true;
+}
+
 void verify_run(const std::string& folder) {
   const RunFolder run(folder);
+  if (verify_store(folder)) return;
   for (std::int64_t step : run.checkpoints()) {
     verify_checkpoint(run.checkpoint_path(step));
     fmt::print("step {}: every checksum holds; the run can be resumed from it\n", step);

@@ -279,7 +279,8 @@ constexpr Option kRows[] = {
      .default_text = "null",
      .unit = "path",
      .on_resume = OnResume::free,
-     .doc = "Folder on the SSD for what will not fit the RAM; accepted, not used yet."},
+     .doc = "Folder on the SSD for what does not fit the RAM; the run folder links to it. Absent: "
+            "the run folder itself."},
 };
 
 }  // namespace

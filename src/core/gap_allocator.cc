@@ -2,21 +2,27 @@
 
 namespace outsize {
 
-std::int64_t GapAllocator::take(std::int64_t bytes) {
+std::int64_t GapAllocator::take(std::int64_t bytes, std::int64_t alignment) {
   bytes = aligned(bytes);
+  const auto round_up = [&](std::int64_t offset) {
+    return (offset + alignment - 1) / alignment * alignment;
+  };
   for (auto gap = gaps_.begin(); gap != gaps_.end(); ++gap) {
-    if (gap->second < bytes) continue;
-    const std::int64_t offset = gap->first, left = gap->second - bytes;
+    const std::int64_t begin = gap->first, end = begin + gap->second, offset = round_up(begin);
+    if (end - offset < bytes) continue;
     gaps_.erase(gap);
-    if (left > 0) gaps_[offset + bytes] = left;
+    if (offset > begin) gaps_[begin] = offset - begin;
+    if (end > offset + bytes) gaps_[offset + bytes] = end - offset - bytes;
     return offset;
   }
   // Nothing fits: extend the last gap when it touches the end.
-  std::int64_t offset = end_;
+  std::int64_t begin = end_;
   if (!gaps_.empty() && gaps_.rbegin()->first + gaps_.rbegin()->second == end_) {
-    offset = gaps_.rbegin()->first;
+    begin = gaps_.rbegin()->first;
     gaps_.erase(std::prev(gaps_.end()));
   }
+  const std::int64_t offset = round_up(begin);
+  if (offset > begin) gaps_[begin] = offset - begin;
   end_ = offset + bytes;
   return offset;
 }

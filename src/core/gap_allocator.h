@@ -15,8 +15,8 @@ class GapAllocator {
     return (bytes + kAlignment - 1) / kAlignment * kAlignment;
   }
 
-  // The lowest offset with room for `bytes`; 64-byte aligned.
-  std::int64_t take(std::int64_t bytes);
+  // The lowest offset with room for `bytes`, a multiple of `alignment`, which is one of kAlignment.
+  std::int64_t take(std::int64_t bytes, std::int64_t alignment = kAlignment);
   // Returns what take(bytes) gave.
   void give(std::int64_t offset, std::int64_t bytes);
   // Bytes the arena must have: the highest end ever taken.

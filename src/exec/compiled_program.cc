@@ -25,16 +25,22 @@ CompiledProgram::CompiledProgram(const Program& program, const CompileOptions& o
     : program_(program), kernels_(options.kernels) {
   verify(program);
   find_wanted_values();
-  segments_.resize(program.segments.size());
-  profiles_.resize(program.segments.size());
-  for (size_t s = 0; s < segments_.size(); ++s) {
-    if (options.training) compile_backward(static_cast<int>(s), options);
-    const Graph& graph = program.segments[s].graph;
-    std::set<ValueId> external(segments_[s].saved_results.begin(),
-                               segments_[s].saved_results.end());
+  compile_variant(false, options);
+  if (options.training && options.recompute) compile_variant(true, options);
+}
+
+void CompiledProgram::compile_variant(bool recompute, const CompileOptions& options) {
+  Variant& variant = this->variant(recompute);
+  variant.segments.resize(program_.segments.size());
+  variant.profiles.resize(program_.segments.size());
+  for (size_t s = 0; s < variant.segments.size(); ++s) {
+    Compiled& compiled = variant.segments[s];
+    if (options.training) compile_backward(static_cast<int>(s), recompute);
+    const Graph& graph = program_.segments[s].graph;
+    std::set<ValueId> external(compiled.saved_results.begin(), compiled.saved_results.end());
     for (const Graph::Output& output : graph.outputs()) external.insert(output.value);
-    segments_[s].forward = compile(graph, external, kernels_);
-    fill_profile(static_cast<int>(s), options.price);
+    compiled.forward = compile(graph, external, kernels_);
+    fill_profile(static_cast<int>(s), recompute, options.price);
   }
 }
 
@@ -51,8 +57,9 @@ void CompiledProgram::find_wanted_values() {
   }
 }
 
-void CompiledProgram::compile_backward(int segment, const CompileOptions& options) {
-  Compiled& compiled = segments_[static_cast<size_t>(segment)];
+void CompiledProgram::compile_backward(int segment, bool recompute) {
+  Variant& variant = this->variant(recompute);
+  Compiled& compiled = variant.segments[static_cast<size_t>(segment)];
   const Graph& graph = program_.segments[static_cast<size_t>(segment)].graph;
   std::set<ValueId> wanted;
   for (const Call& call : program_.calls) {
@@ -60,19 +67,19 @@ void CompiledProgram::compile_backward(int segment, const CompileOptions& option
     for (size_t i = 0; i < call.inputs.size(); ++i)
       if (wanted_[static_cast<size_t>(call.inputs[i])]) wanted.insert(graph.inputs()[i]);
   }
-  auto differentiate_with = [&](bool recompute) {
+  auto differentiate_with = [&](bool again) {
     DifferentiateOptions how;
     how.sum = &add_op();
     how.wants_input_cotangent = [&](ValueId id) { return wanted.count(id) > 0; };
-    if (recompute) how.may_save = [](ValueId) { return false; };
+    if (again) how.may_save = [](ValueId) { return false; };
     return differentiate(graph, how);
   };
-  Backward backward = differentiate_with(options.recompute);
+  Backward backward = differentiate_with(recompute);
   if (backward.parameter_gradients.empty() && backward.input_cotangents.empty()) return;
   // Where backward forms every output anew, forward never runs, so nothing can be saved from it.
   const bool skip = backward.outputs_again.size() == graph.outputs().size();
-  if (skip && !options.recompute) backward = differentiate_with(true);
-  profiles_[static_cast<size_t>(segment)].skip_forward = skip;
+  if (skip && !recompute) backward = differentiate_with(true);
+  variant.profiles[static_cast<size_t>(segment)].skip_forward = skip;
   for (const auto& saved : backward.saved) {
     if (graph.value(saved.forward).kind != Value::Kind::result) continue;
     for (const Graph::Output& output : graph.outputs())
@@ -84,16 +91,17 @@ void CompiledProgram::compile_backward(int segment, const CompileOptions& option
   compiled.backward = std::move(backward);
 }
 
-void CompiledProgram::fill_profile(int segment, const OpPrice& price) {
+void CompiledProgram::fill_profile(int segment, bool recompute, const OpPrice& price) {
   const auto s = static_cast<size_t>(segment);
   const Graph& graph = program_.segments[s].graph;
-  SegmentProfile& profile = profiles_[s];
-  profile.forward_scratch_bytes = segments_[s].forward.scratch_bytes;
-  profile.forward_cost = segments_[s].forward.cost;
-  if (price) profile.forward_seconds = segments_[s].forward.seconds(price);
-  if (!segments_[s].backward) return;
-  const Backward& backward = *segments_[s].backward;
-  for (ValueId id : segments_[s].saved_results) profile.saved.push_back(graph.type(id));
+  const Compiled& compiled = this->compiled(segment, recompute);
+  SegmentProfile& profile = variant(recompute).profiles[s];
+  profile.forward_scratch_bytes = compiled.forward.scratch_bytes;
+  profile.forward_cost = compiled.forward.cost;
+  if (price) profile.forward_seconds = compiled.forward.seconds(price);
+  if (!compiled.backward) return;
+  const Backward& backward = *compiled.backward;
+  for (ValueId id : compiled.saved_results) profile.saved.push_back(graph.type(id));
   for (const auto& saved : backward.saved)
     if (graph.value(saved.forward).kind == Value::Kind::input)
       profile.saved_inputs.push_back(index_of(graph.inputs(), saved.forward));
@@ -104,33 +112,40 @@ void CompiledProgram::fill_profile(int segment, const OpPrice& price) {
   for (const auto& gradient : backward.parameter_gradients)
     profile.parameter_gradients.push_back(index_of(graph.parameters(), gradient.forward));
   for (const auto& again : backward.outputs_again) profile.outputs_again.push_back(again.output);
+  for (ValueId id : backward.graph.parameters())
+    for (size_t i = 0; i < graph.parameters().size(); ++i)
+      if (graph.value(graph.parameters()[i]).name == backward.graph.value(id).name)
+        profile.saved_parameters.push_back(static_cast<int>(i));
   // Scratch differs a little between variants; the plan books the largest.
   const size_t count = backward.parameter_gradients.size();
   for (char flag : {0, 1}) {
-    const CompiledGraph& variant = this->backward(segment, std::vector<char>(count, flag));
+    const CompiledGraph& with_flags =
+        this->backward(segment, recompute, std::vector<char>(count, flag));
     profile.backward_scratch_bytes =
-        std::max(profile.backward_scratch_bytes, variant.scratch_bytes);
-    profile.backward_cost = variant.cost;
+        std::max(profile.backward_scratch_bytes, with_flags.scratch_bytes);
+    profile.backward_cost = with_flags.cost;
     if (price)
-      (flag ? profile.adding_backward_seconds : profile.backward_seconds) = variant.seconds(price);
+      (flag ? profile.adding_backward_seconds : profile.backward_seconds) =
+          with_flags.seconds(price);
   }
 }
 
-const CompiledGraph& CompiledProgram::forward(int segment) const {
-  return segments_.at(static_cast<size_t>(segment)).forward;
+const CompiledGraph& CompiledProgram::forward(int segment, bool recompute) const {
+  return compiled(segment, recompute).forward;
 }
 
-const Backward& CompiledProgram::backward_of(int segment) const {
-  return *segments_.at(static_cast<size_t>(segment)).backward;
+const Backward& CompiledProgram::backward_of(int segment, bool recompute) const {
+  return *compiled(segment, recompute).backward;
 }
 
-const std::vector<ValueId>& CompiledProgram::saved_results(int segment) const {
-  return segments_.at(static_cast<size_t>(segment)).saved_results;
+const std::vector<ValueId>& CompiledProgram::saved_results(int segment, bool recompute) const {
+  return compiled(segment, recompute).saved_results;
 }
 
-const CompiledGraph& CompiledProgram::backward(int segment, const std::vector<char>& accumulate) {
-  Compiled& compiled = segments_.at(static_cast<size_t>(segment));
-  auto [at, fresh] = compiled.variants.try_emplace(accumulate);
+const CompiledGraph& CompiledProgram::backward(int segment, bool recompute,
+                                               const std::vector<char>& accumulate) {
+  Compiled& compiled = variant(recompute).segments.at(static_cast<size_t>(segment));
+  auto [at, fresh] = compiled.by_flags.try_emplace(accumulate);
   if (!fresh) return at->second;
   const Backward& backward = *compiled.backward;
   Graph graph = backward.graph;

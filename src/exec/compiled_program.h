@@ -15,7 +15,7 @@ namespace outsize {
 
 struct CompileOptions {
   bool training = false;
-  bool recompute = false;  // keep only segment inputs and recompute the rest in backward
+  bool recompute = false;  // also the variant that keeps only segment inputs for backward
   KernelChoice kernels = KernelChoice::best;
   OpPrice price;  // fills the profiles' seconds; may be empty
 };
@@ -26,33 +26,43 @@ class CompiledProgram {
   CompiledProgram(const Program& program, const CompileOptions& options);
 
   const Program& program() const { return program_; }
-  // What the planner needs, per segment.
-  const std::vector<SegmentProfile>& profiles() const { return profiles_; }
+  // What the planner needs, per segment: of the variant that keeps, and of the one that recomputes
+  // (empty unless CompileOptions::recompute).
+  const std::vector<SegmentProfile>& profiles() const { return keeping_.profiles; }
+  const std::vector<SegmentProfile>& recomputing_profiles() const { return recomputing_.profiles; }
 
-  const CompiledGraph& forward(int segment) const;
-  const Backward& backward_of(int segment) const;
-  // Compiles the variant on first use: call it before the first step, not during one.
-  const CompiledGraph& backward(int segment, const std::vector<char>& accumulate);
+  const CompiledGraph& forward(int segment, bool recompute = false) const;
+  const Backward& backward_of(int segment, bool recompute = false) const;
+  // Compiles for these flags on first use: call it before the first step, not during one.
+  const CompiledGraph& backward(int segment, bool recompute, const std::vector<char>& accumulate);
   // Forward values kept for backward that are results of nodes, in profile order.
-  const std::vector<ValueId>& saved_results(int segment) const;
+  const std::vector<ValueId>& saved_results(int segment, bool recompute = false) const;
 
  private:
   struct Compiled {
     CompiledGraph forward;
     std::optional<Backward> backward;
     std::vector<ValueId> saved_results;
-    std::map<std::vector<char>, CompiledGraph> variants;
+    std::map<std::vector<char>, CompiledGraph> by_flags;
+  };
+  struct Variant {
+    std::vector<Compiled> segments;
+    std::vector<SegmentProfile> profiles;
   };
 
   void find_wanted_values();
-  void compile_backward(int segment, const CompileOptions& options);
-  void fill_profile(int segment, const OpPrice& price);
+  void compile_variant(bool recompute, const CompileOptions& options);
+  void compile_backward(int segment, bool recompute);
+  void fill_profile(int segment, bool recompute, const OpPrice& price);
+  Variant& variant(bool recompute) { return recompute ? recomputing_ : keeping_; }
+  const Compiled& compiled(int segment, bool recompute) const {
+    return (recompute ? recomputing_ : keeping_).segments.at(static_cast<size_t>(segment));
+  }
 
   const Program& program_;
   KernelCache kernels_;
   std::vector<bool> wanted_;  // per program value: does a gradient flow through it?
-  std::vector<Compiled> segments_;
-  std::vector<SegmentProfile> profiles_;
+  Variant keeping_, recomputing_;
 };
 
 }  // namespace outsize

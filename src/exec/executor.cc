@@ -2,9 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
+#include <algorithm>
 #include <cmath>
-#include <functional>
 
 #include "core/error.h"
 #include "optim/clip.h"
@@ -13,20 +12,27 @@
 namespace outsize {
 
 Executor::Executor(CompiledProgram& compiled, Plan plan, std::shared_ptr<HostArena> arena,
-                   UpdateSetup setup)
+                   UpdateSetup setup, std::shared_ptr<DiskTiers> disks)
     : program_(compiled.program()),
       plan_(std::move(plan)),
       setup_(std::move(setup)),
-      arena_(std::move(arena)) {
+      arena_(std::move(arena)),
+      disks_(std::move(disks)) {
   check_plan(plan_);
   ensure(plan_.arena_bytes <= arena_->bytes(), "[executor] the arena is smaller than the plan");
+  ensure(disks_ || (plan_.store_bytes == 0 && plan_.scratch_bytes == 0),
+         "[executor] the plan needs disks");
+  if (disks_) disks_->prepare(plan_);
   bind_tasks(compiled);
   times_.resize(plan_.tasks.size());
+  lanes_ = std::make_unique<Lanes>(plan_, [this](int t) { run_task(t); });
 }
 
 void* Executor::buffer(int id) const {
   ensure(id >= 0, "[executor] no such buffer");
-  return arena_->data() + plan_.buffers[static_cast<size_t>(id)].extent.offset;
+  const Extent& extent = plan_.buffers[static_cast<size_t>(id)].extent;
+  ensure(extent.tier == Tier::host, "[executor] buffer {} is not in RAM", id);
+  return arena_->data() + extent.offset;
 }
 
 void* Executor::value(int microbatch, std::string_view name) const {
@@ -48,9 +54,7 @@ void Executor::bind_tasks(CompiledProgram& compiled) {
     BoundTask bound;
     if (task.kind == TaskKind::forward) bind_forward(compiled, task, bound);
     if (task.kind == TaskKind::backward) bind_backward(compiled, task, bound);
-    if (task.kind == TaskKind::update)
-      for (int id : plan_.optimizer[static_cast<size_t>(task.parameter)])
-        bound.state.push_back(buffer(id));
+    if (task.kind == TaskKind::update) bind_update(task, bound);
     bound_.push_back(std::move(bound));
   }
 }
@@ -68,19 +72,20 @@ void Executor::bind_forward(const CompiledProgram& compiled, const Task& task, B
   for (size_t i = 0; i < binding.parameters.size(); ++i)
     place(graph.parameters()[i], binding.parameters[i]);
   for (size_t i = 0; i < binding.saved.size(); ++i)
-    place(compiled.saved_results(segment)[i], binding.saved[i]);
+    place(compiled.saved_results(segment, binding.recompute)[i], binding.saved[i]);
   // After saved values: an output that is saved too must be where the next call reads it.
   for (size_t i = 0; i < binding.outputs.size(); ++i)
     place(graph.outputs()[i].value, binding.outputs[i]);
-  bind_graph(compiled.forward(segment), std::move(addresses), binding.forward_scratch, bound);
+  bind_graph(compiled.forward(segment, binding.recompute), std::move(addresses),
+             binding.forward_scratch, bound);
 }
 
 void Executor::bind_backward(CompiledProgram& compiled, const Task& task, BoundTask& bound) {
   const int segment = program_.calls[static_cast<size_t>(task.call)].segment;
   const Graph& forward = program_.segments[static_cast<size_t>(segment)].graph;
-  const Backward& backward = compiled.backward_of(segment);
   const CallBinding& binding =
       plan_.bindings[static_cast<size_t>(task.microbatch)][static_cast<size_t>(task.call)];
+  const Backward& backward = compiled.backward_of(segment, binding.recompute);
   std::vector<void*> addresses(backward.graph.values().size(), nullptr);
   auto place = [&](ValueId id, int buffer_id) {
     addresses[static_cast<size_t>(id)] = buffer(buffer_id);
@@ -88,16 +93,16 @@ void Executor::bind_backward(CompiledProgram& compiled, const Task& task, BoundT
   size_t next_saved = 0;
   for (const auto& saved : backward.saved) {
     if (forward.value(saved.forward).kind == Value::Kind::result) {
-      place(saved.backward, binding.saved[next_saved++]);
+      place(saved.backward, binding.saved_again[next_saved++]);
       continue;
     }
-    for (size_t i = 0; i < binding.inputs.size(); ++i)
-      if (forward.inputs()[i] == saved.forward) place(saved.backward, binding.inputs[i]);
+    for (size_t i = 0; i < binding.inputs_again.size(); ++i)
+      if (forward.inputs()[i] == saved.forward) place(saved.backward, binding.inputs_again[i]);
   }
   for (ValueId id : backward.graph.parameters())
-    for (size_t i = 0; i < binding.parameters.size(); ++i)
+    for (size_t i = 0; i < binding.parameters_again.size(); ++i)
       if (forward.value(forward.parameters()[i]).name == backward.graph.value(id).name)
-        place(id, binding.parameters[i]);
+        place(id, binding.parameters_again[i]);
   for (size_t i = 0; i < backward.output_cotangents.size(); ++i)
     place(backward.output_cotangents[i].value, binding.output_cotangents[i]);
   for (size_t i = 0; i < backward.input_cotangents.size(); ++i)
@@ -106,7 +111,7 @@ void Executor::bind_backward(CompiledProgram& compiled, const Task& task, BoundT
     place(backward.parameter_gradients[i].value, binding.parameter_gradients[i]);
   for (size_t i = 0; i < backward.outputs_again.size(); ++i)
     place(backward.outputs_again[i].value, binding.outputs_again[i]);
-  bind_graph(compiled.backward(segment, task.accumulate), std::move(addresses),
+  bind_graph(compiled.backward(segment, binding.recompute, task.accumulate), std::move(addresses),
              binding.backward_scratch, bound);
 }
 
@@ -152,57 +157,92 @@ std::vector<Executor::OpTime> Executor::op_times() const {
   return times;
 }
 
-void Executor::run_norm(const Task& task) {
-  double total = 0;
-  for (int id : task.reads)
-    total += sum_of_squares(static_cast<const float*>(buffer(id)),
-                            plan_.buffers[static_cast<size_t>(id)].extent.bytes / 4);
-  *static_cast<double*>(buffer(plan_.gradient_norm)) = std::sqrt(total);
+void Executor::bind_update(const Task& task, BoundTask& bound) {
+  const UpdateBinding& binding = plan_.updates[static_cast<size_t>(task.update)];
+  const auto address = [&](const BufferPiece& piece) -> void* {
+    return piece.buffer < 0 ? nullptr : static_cast<char*>(buffer(piece.buffer)) + piece.offset;
+  };
+  bound.spec = setup_.parameters[static_cast<size_t>(task.parameter)];
+  if (binding.count != bound.spec.shape.numel()) bound.spec.shape = Shape{binding.count};
+  bound.update.weight = address(binding.weight);
+  bound.update.gradient = static_cast<const float*>(address(binding.gradient));
+  bound.update.workspace = address(binding.scratch);
+  for (const BufferPiece& state : binding.state) bound.state.push_back(address(state));
 }
 
-void Executor::run_update(const Task& task, const BoundTask& bound, const StepArgs& args,
-                          double scale) const {
-  const auto p = static_cast<size_t>(task.parameter);
-  const int scratch = plan_.update_scratch[p];
-  UpdateArgs update;
-  update.weight = buffer(plan_.weights[p]);
-  update.gradient = static_cast<const float*>(buffer(plan_.gradients[p]));
+void Executor::run_squares(const Task& task) {
+  const auto& own = program_.calls[static_cast<size_t>(task.call)].parameters;
+  auto* sums = static_cast<double*>(buffer(plan_.gradient_squares));
+  for (int p : own) {
+    const int id = plan_.gradients[static_cast<size_t>(p)];
+    if (std::find(task.reads.begin(), task.reads.end(), id) == task.reads.end()) continue;
+    sums[p] = sum_of_squares(static_cast<const float*>(buffer(id)),
+                             program_.parameters[static_cast<size_t>(p)].type.shape.numel());
+  }
+}
+
+void Executor::run_norm() {
+  const auto* sums = static_cast<const double*>(buffer(plan_.gradient_squares));
+  double total = 0;
+  for (size_t p = 0; p < program_.parameters.size(); ++p) total += sums[p];
+  *static_cast<double*>(buffer(plan_.gradient_norm)) = std::sqrt(total);
+  const Status status =
+      clip_scale(gradient_norm(), args_.clip > 0 ? args_.clip : HUGE_VAL, &scale_);
+  if (!status.ok())
+    fail(ErrorKind::InvalidArgument,
+         "[train] step {}: the gradient norm is {}; no weight was changed; try a lower "
+         "train.optimizer.lr, train.clip, or dtype f32",
+         args_.step, gradient_norm());
+}
+
+void Executor::run_update(const Task& task, const BoundTask& bound) const {
+  UpdateArgs update = bound.update;
   update.state = bound.state;
-  update.step = args.step;
-  update.lr = args.lr;
-  update.gradient_scale = scale;
-  update.workspace = scratch >= 0 ? buffer(scratch) : nullptr;
-  const Status status = setup_.rule->update(setup_.parameters[p], update);
+  update.step = args_.step;
+  update.lr = args_.lr;
+  update.gradient_scale = scale_;
+  const Status status = setup_.rule->update(bound.spec, update);
   if (!status.ok())
     fail(ErrorKind::Internal, "[executor] {} failed: {}", task_name(program_, task),
          status.message());
 }
 
-void Executor::run(const StepArgs& args) {
-  using Clock = std::chrono::steady_clock;
-  const auto start = Clock::now();
-  auto now = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
-  double scale = 1.0;
-  for (size_t t = 0; t < plan_.tasks.size(); ++t) {
-    const Task& task = plan_.tasks[t];
-    times_[t].start_seconds = now();
-    if (task.kind == TaskKind::gradient_norm) {
-      run_norm(task);
-      const Status status =
-          clip_scale(gradient_norm(), args.clip > 0 ? args.clip : HUGE_VAL, &scale);
-      if (!status.ok())
-        fail(ErrorKind::InvalidArgument,
-             "[train] step {}: the gradient norm is {}; no weight was changed; try a lower "
-             "train.optimizer.lr, train.clip, or dtype f32",
-             args.step, gradient_norm());
-    } else if (task.kind == TaskKind::update) {
-      run_update(task, bound_[t], args, scale);
-    } else {
-      run_launches(task, bound_[t]);
-    }
-    times_[t].end_seconds = now();
-    if (after_task) after_task(task);
+void Executor::run_task(int t) {
+  const auto now = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  };
+  const auto index = static_cast<size_t>(t);
+  const Task& task = plan_.tasks[index];
+  if (before_task) before_task(task);
+  times_[index].start_seconds = now();
+  switch (task.kind) {
+    case TaskKind::forward:
+    case TaskKind::backward:
+      run_launches(task, bound_[index]);
+      break;
+    case TaskKind::gradient_squares:
+      run_squares(task);
+      break;
+    case TaskKind::gradient_norm:
+      run_norm();
+      break;
+    case TaskKind::update:
+      run_update(task, bound_[index]);
+      break;
+    case TaskKind::read:
+    case TaskKind::write:
+      disks_->run(plan_, task, arena_->data());
+      break;
   }
+  times_[index].end_seconds = now();
+  if (after_task) after_task(task);
+}
+
+void Executor::run(const StepArgs& args) {
+  args_ = args;
+  scale_ = 1;
+  start_ = std::chrono::steady_clock::now();
+  lanes_->run();
 }
 
 }  // namespace outsize

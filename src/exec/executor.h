@@ -2,6 +2,7 @@
 // No tensor-sized memory is allocated after construction.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -10,7 +11,9 @@
 #include <vector>
 
 #include "exec/compiled_program.h"
+#include "exec/disk_tiers.h"
 #include "exec/host_arena.h"
+#include "exec/lanes.h"
 #include "optim/update_rule.h"
 #include "plan/plan.h"
 
@@ -33,8 +36,9 @@ class Executor {
   // Checks the plan and binds it to the arena, which must hold plan.arena_bytes and may be shared
   // by executors whose plans agree on what lies where. `compiled` and the rule must outlive the
   // executor.
+  // `disks`: needed when the plan moves anything; may be shared in the same way.
   Executor(CompiledProgram& compiled, Plan plan, std::shared_ptr<HostArena> arena,
-           UpdateSetup setup = {});
+           UpdateSetup setup = {}, std::shared_ptr<DiskTiers> disks = nullptr);
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
@@ -44,12 +48,12 @@ class Executor {
   void* buffer(int id) const;
   // Of a batch, result or state value.
   void* value(int microbatch, std::string_view name) const;
-  // Current weight of a program parameter, in its dtype.
+  // Current weight of a program parameter, in its dtype; it must be resident.
   void* weight(int parameter) const;
 
   // Runs every task once. Batches and the loss scale must have been written. Throws Internal naming
   // the task when a kernel fails, InvalidArgument when the gradient norm is not finite (no weight
-  // has changed then).
+  // has changed then), Io and Corruption as DiskTiers::run.
   void run(const StepArgs& args);
   // Global norm of the last run's gradients, before clipping.
   double gradient_norm() const;
@@ -62,8 +66,8 @@ class Executor {
   // Of the last run, every launch of every task in order.
   std::vector<OpTime> op_times() const;
 
-  // Called after each task that ends in `run`; for gradients that a test wants to copy out.
-  std::function<void(const Task&)> after_task;
+  // Called in the lane of each task, before and after it: tests delay lanes and copy gradients out.
+  std::function<void(const Task&)> before_task, after_task;
 
  private:
   struct Launch {
@@ -76,7 +80,9 @@ class Executor {
   };
   struct BoundTask {
     std::vector<Launch> launches;  // forward and backward
-    std::vector<void*> state;      // update: optimizer buffers
+    UpdateArgs update;
+    std::vector<void*> state;  // update: optimizer buffers
+    ParameterSpec spec;        // update: of the piece
   };
 
   void bind_tasks(CompiledProgram& compiled);
@@ -84,17 +90,25 @@ class Executor {
   void bind_backward(CompiledProgram& compiled, const Task& task, BoundTask& bound);
   void bind_graph(const CompiledGraph& graph, std::vector<void*> addresses, int scratch,
                   BoundTask& bound);
+  void bind_update(const Task& task, BoundTask& bound);
+  void run_task(int t);
   void run_launches(const Task& task, BoundTask& bound);
-  void run_norm(const Task& task);
-  void run_update(const Task& task, const BoundTask& bound, const StepArgs& args,
-                  double scale) const;
+  void run_squares(const Task& task);
+  void run_norm();
+  void run_update(const Task& task, const BoundTask& bound) const;
 
   const Program& program_;
   Plan plan_;
   UpdateSetup setup_;
   std::shared_ptr<HostArena> arena_;
+  std::shared_ptr<DiskTiers> disks_;
   std::vector<BoundTask> bound_;
   std::vector<TaskTime> times_;
+  // Of the step that runs.
+  StepArgs args_;
+  double scale_ = 1;  // of gradients, by clipping
+  std::chrono::steady_clock::time_point start_;
+  std::unique_ptr<Lanes> lanes_;  // last: its workers use all of the above
 };
 
 }  // namespace outsize

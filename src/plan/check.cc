@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "core/error.h"
 
@@ -30,27 +32,93 @@ class Checker {
   }
 
  private:
-  struct Claim {
-    std::int64_t end;
-    int buffer;
-  };
   // Of a buffer since it last claimed its bytes.
   struct Use {
     int last_write = -1;
     std::vector<int> readers;  // since the last write
     bool unread = false;       // written and not read since
   };
+  // A piece of a tier and who holds it. What a buffer keeps when another one takes a part of its
+  // bytes is no buffer's any more, but its uses must still have ended before the next one comes.
+  struct Claim {
+    std::int64_t end = 0;
+    int buffer = -1;  // holder, or who was the last one
+    bool standing = true;
+    Use left = {};  // of bytes that nobody holds
+  };
 
   const Buffer& buffer(int id) const { return plan_.buffers[static_cast<size_t>(id)]; }
 
   void check_extents() const {
     for (const Buffer& b : plan_.buffers) {
-      ensure(b.extent.offset >= 0 && b.extent.offset % kAlignment == 0 && b.extent.bytes >= 0 &&
-                 b.extent.offset <= plan_.arena_bytes - b.extent.bytes,
-             "[plan check] buffer '{}' at {}+{} leaves the arena of {} bytes or is misaligned",
-             b.name, b.extent.offset, b.extent.bytes, plan_.arena_bytes);
+      const std::int64_t room = tier_bytes(b.extent.tier);
+      const std::int64_t alignment = b.moved ? kMovedAlignment : kAlignment;
+      ensure(b.extent.offset >= 0 && b.extent.offset % alignment == 0 && b.extent.bytes >= 0 &&
+                 b.extent.offset <= room - b.extent.bytes,
+             "[plan check] buffer '{}' at {}+{} leaves its arena of {} bytes or is misaligned",
+             b.name, b.extent.offset, b.extent.bytes, room);
+      ensure(b.extent.tier == Tier::host || b.moved,
+             "[plan check] buffer '{}' is on disk and not said to move", b.name);
     }
   }
+
+  std::int64_t tier_bytes(Tier tier) const {
+    switch (tier) {
+      case Tier::scratch:
+        return plan_.scratch_bytes;
+      case Tier::store:
+        return plan_.store_bytes;
+      case Tier::host:
+        break;
+    }
+    return plan_.arena_bytes;
+  }
+
+  // Kernels touch RAM alone; moves name exactly what the task says it reads and writes, and whole
+  // pages of it, between RAM and a disk.
+  void check_moves(int t, const Task& task) const {
+    const bool moves = task.kind == TaskKind::read || task.kind == TaskKind::write;
+    ensure(moves == (task.resource != Resource::cpu) && (moves || task.moves.empty()),
+           "[plan check] task {} ({}) has the wrong resource", t, name_of(task.kind));
+    if (!moves) {
+      for (const auto* list : {&task.reads, &task.writes})
+        for (int id : *list)
+          ensure(known(id) && buffer(id).extent.tier == Tier::host,
+                 "[plan check] task {} ({}) uses buffer {}, which is not in RAM", t,
+                 name_of(task.kind), id);
+      return;
+    }
+    std::set<int> from, to;
+    std::set<Tier> tiers;
+    for (const Move& move : task.moves) {
+      ensure(known(move.from) && known(move.to), "[plan check] task {} moves an unknown buffer", t);
+      check_move(t, task, move);
+      tiers.insert(buffer(task.kind == TaskKind::read ? move.from : move.to).extent.tier);
+      from.insert(move.from);
+      to.insert(move.to);
+    }
+    ensure(from == std::set<int>(task.reads.begin(), task.reads.end()) &&
+               to == std::set<int>(task.writes.begin(), task.writes.end()),
+           "[plan check] task {} moves other buffers than it names", t);
+    ensure(tiers.size() <= 1, "[plan check] task {} moves between RAM and two tiers", t);
+  }
+
+  void check_move(int t, const Task& task, const Move& move) const {
+    const Buffer &from = buffer(move.from), &to = buffer(move.to);
+    const bool reading = task.kind == TaskKind::read;
+    ensure((reading ? to : from).extent.tier == Tier::host &&
+               (reading ? from : to).extent.tier != Tier::host && from.moved && to.moved,
+           "[plan check] task {} ({}) does not move between RAM and a disk", t, name_of(task.kind));
+    const auto inside = [&](const Buffer& b, std::int64_t offset) {
+      return offset >= 0 && offset % kMovedAlignment == 0 && move.bytes <= b.extent.bytes - offset;
+    };
+    ensure(move.bytes >= 0 && move.bytes % kMovedAlignment == 0 && inside(from, move.from_offset) &&
+               inside(to, move.to_offset),
+           "[plan check] task {} moves {} bytes that are not within '{}' and '{}'", t, move.bytes,
+           from.name, to.name);
+  }
+
+  bool known(int id) const { return id >= 0 && id < static_cast<int>(plan_.buffers.size()); }
 
   // Tasks are listed in an order that respects dependencies; that itself excludes cycles.
   void order_tasks() {
@@ -92,6 +160,7 @@ class Checker {
 
   void visit(int t) {
     const Task& task = plan_.tasks[static_cast<size_t>(t)];
+    check_moves(t, task);
     for (int id : task.reads) {
       ensure(id >= 0 && id < static_cast<int>(plan_.buffers.size()),
              "[plan check] task {}: no buffer {}", t, id);
@@ -129,8 +198,9 @@ class Checker {
   bool owns(int id) const {
     const Extent& extent = buffer(id).extent;
     if (extent.bytes == 0) return true;
-    const auto at = claims_.find(extent.offset);
-    return at != claims_.end() && at->second.buffer == id &&
+    const auto& claims = claims_[static_cast<size_t>(extent.tier)];
+    const auto at = claims.find(extent.offset);
+    return at != claims.end() && at->second.standing && at->second.buffer == id &&
            at->second.end == extent.offset + extent.bytes;
   }
 
@@ -139,20 +209,31 @@ class Checker {
     const Extent& extent = buffer(id).extent;
     if (extent.bytes == 0) return;
     const std::int64_t begin = extent.offset, end = begin + extent.bytes;
-    auto at = claims_.upper_bound(begin);
-    if (at != claims_.begin() && std::prev(at)->second.end > begin) --at;
-    while (at != claims_.end() && at->first < end) {
-      const int old = at->second.buffer;
-      ensure(!buffer(old).persistent, "[plan check] '{}' overlaps persistent '{}'", buffer(id).name,
-             buffer(old).name);
-      check_ended(uses_[static_cast<size_t>(old)], old, t, /*updates=*/false);
-      ensure(!uses_[static_cast<size_t>(old)].unread || buffer(old).kind == BufferKind::workspace,
-             "[plan check] '{}' is written and overwritten by '{}' without being read",
-             buffer(old).name, buffer(id).name);
-      uses_[static_cast<size_t>(old)] = {};
-      at = claims_.erase(at);
+    auto& claims = claims_[static_cast<size_t>(extent.tier)];
+    auto at = claims.upper_bound(begin);
+    if (at != claims.begin() && std::prev(at)->second.end > begin) --at;
+    while (at != claims.end() && at->first < end) {
+      const std::int64_t old_begin = at->first;
+      const Claim old = give_up(at->second, id, t);
+      at = claims.erase(at);
+      if (old_begin < begin) claims[old_begin] = {begin, old.buffer, false, old.left};
+      if (old.end > end) at = claims.insert({end, {old.end, old.buffer, false, old.left}}).first;
     }
-    claims_[begin] = {end, id};
+    claims[begin] = {end, id, true, {}};
+  }
+
+  // What the claim leaves behind where `id` does not take all of its bytes.
+  Claim give_up(const Claim& claim, int id, int t) {
+    const int old = claim.buffer;
+    Use& use = uses_[static_cast<size_t>(old)];
+    check_ended(claim.standing ? use : claim.left, old, t, /*updates=*/false);
+    if (!claim.standing) return claim;
+    ensure(!buffer(old).persistent, "[plan check] '{}' overlaps persistent '{}'", buffer(id).name,
+           buffer(old).name);
+    ensure(!use.unread || buffer(old).kind == BufferKind::workspace,
+           "[plan check] '{}' is written and overwritten by '{}' without being read",
+           buffer(old).name, buffer(id).name);
+    return {claim.end, old, false, std::exchange(use, {})};
   }
 
   void check_nothing_is_lost() const {
@@ -165,7 +246,7 @@ class Checker {
 
   const Plan& plan_;
   std::vector<Clock> before_;
-  std::map<std::int64_t, Claim> claims_;  // by first byte; disjoint
+  std::array<std::map<std::int64_t, Claim>, kTierCount> claims_;  // by first byte; disjoint
   std::vector<Use> uses_;
 };
 

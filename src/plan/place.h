@@ -1,4 +1,4 @@
-// Gives every buffer of a plan its place in the arena, by lifetime.
+// Gives every buffer of a plan its place in its tier, by lifetime.
 #pragma once
 
 #include "plan/plan.h"
@@ -6,8 +6,10 @@
 namespace outsize {
 
 // Persistent buffers first, then the others in the order the schedule first touches them, each in
-// the lowest gap that holds it; a buffer's bytes are free again after the last task that names it.
-// Sets extents, arena_bytes and peak_bytes_by_kind. O(n log n) but for the gaps it walks.
-void place_buffers(Plan& plan);
+// the lowest gap that holds it; a buffer's bytes are free again after the last task that names it,
+// and after task hold[buffer] where `hold` is not empty. What lies in the store has its place
+// already. Sets extents, arena_bytes, scratch_bytes and peak_bytes_by_kind (of RAM). O(n log n) but
+// for the gaps it walks.
+void place_buffers(Plan& plan, const std::vector<int>& hold = {});
 
 }  // namespace outsize

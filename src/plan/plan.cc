@@ -42,6 +42,12 @@ const char* name_of(TaskKind kind) {
       return "forward";
     case TaskKind::backward:
       return "backward";
+    case TaskKind::gradient_squares:
+      return "gradient_squares";
+    case TaskKind::read:
+      return "read";
+    case TaskKind::write:
+      return "write";
     case TaskKind::gradient_norm:
       return "gradient_norm";
     case TaskKind::update:
@@ -51,11 +57,14 @@ const char* name_of(TaskKind kind) {
 }
 
 std::string task_name(const Program& program, const Task& task) {
+  if (task.kind == TaskKind::gradient_squares)
+    return fmt::format("{} of {}", name_of(task.kind),
+                       program.calls[static_cast<size_t>(task.call)].name);
   if (task.call >= 0)
     return fmt::format("{} of {}, microbatch {}", name_of(task.kind),
                        program.calls[static_cast<size_t>(task.call)].name, task.microbatch);
   if (task.parameter >= 0)
-    return fmt::format("update of {}",
+    return fmt::format("{} of {}", name_of(task.kind),
                        program.parameters[static_cast<size_t>(task.parameter)].name);
   return name_of(task.kind);
 }

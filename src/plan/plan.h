@@ -11,14 +11,20 @@
 
 namespace outsize {
 
-enum class Tier { host };  // RAM; disk, pinned and device join with the any-size work
+// Where bytes live: RAM; a file of the run that is worth nothing after the step; the state store,
+// whose bytes are durable (docs/DURABILITY.md).
+enum class Tier { host, scratch, store };
+constexpr int kTierCount = 3;
 enum class Resource { cpu, disk_read, disk_write };  // one worker each
 constexpr int kResourceCount = 3;
 const char* name_of(Resource resource);
 template <class T>
 using PerResource = std::array<T, kResourceCount>;
 
-// Contiguous, 64-byte aligned piece of a tier.
+// What moves between tiers begins at a multiple of this and has a multiple of it as its length.
+constexpr std::int64_t kMovedAlignment = 4096;
+
+// Contiguous piece of a tier, 64-byte aligned.
 struct Extent {
   Tier tier = Tier::host;
   std::int64_t offset = 0;  // bytes from the tier's arena start
@@ -35,22 +41,59 @@ struct Buffer {
   Extent extent;
   // Holds meaning before the first task and after the last (weights, moments, batch, caches).
   bool persistent = false;
+  // Goes to or comes from a disk: page-aligned, and its bytes are rounded up to pages.
+  bool moved = false;
+};
+
+// One buffer's bytes, or a part of them, from one tier to another.
+struct Move {
+  int from = -1, to = -1;  // buffers
+  std::int64_t from_offset = 0, to_offset = 0;
+  std::int64_t bytes = 0;  // multiple of kMovedAlignment, as the offsets are
+};
+
+// One named piece of the state store: a group is one call's parameters, an item the weight or one
+// optimizer buffer of one of them.
+struct StoreItem {
+  std::string name;
+  int group = 0;            // program call
+  std::int64_t offset = 0;  // in the store's tier
+  std::int64_t bytes = 0;   // whole pages
+};
+
+// A piece of a buffer, for an update of part of a parameter.
+struct BufferPiece {
+  int buffer = -1;
+  std::int64_t offset = 0;  // bytes
+};
+
+// Where an update finds its memory: `count` elements of a parameter, from element `first`.
+struct UpdateBinding {
+  std::int64_t first = 0, count = 0;
+  BufferPiece weight, gradient, scratch;
+  std::vector<BufferPiece> state;  // in the order of the rule
 };
 
 enum class TaskKind {
-  forward,        // one call of a segment
-  backward,       // its differentiated graph
-  gradient_norm,  // sum of squares over all gradients
-  update,         // one parameter's optimizer step
+  forward,           // one call of a segment
+  backward,          // its differentiated graph
+  gradient_squares,  // sum over one parameter's finished gradient
+  gradient_norm,     // from the sums
+  update,            // optimizer step of one parameter, or of a piece of it
+  read,              // moves from scratch or store to RAM
+  write,             // and back
 };
 const char* name_of(TaskKind kind);
 
 struct Task {
   TaskKind kind = TaskKind::forward;
   Resource resource = Resource::cpu;
-  int call = -1;        // forward, backward: index into Program::calls
-  int microbatch = -1;  // forward, backward
-  int parameter = -1;   // update
+  int call = -1;            // forward, backward, gradient_squares: index into Program::calls
+  int microbatch = -1;      // forward, backward
+  int parameter = -1;       // update
+  int update = -1;          // update: index into Plan::updates
+  std::vector<Move> moves;  // read, write: all with the same tier
+  int finishes_group = -1;  // write: the last of this store group's step
   // backward: per parameter gradient, whether it adds to what earlier tasks of the step left.
   std::vector<char> accumulate;
   std::vector<int> after;          // tasks that must have ended; same-resource order is implied
@@ -70,6 +113,9 @@ struct TaskTime {
 struct CallBinding {
   std::vector<int> inputs, outputs, parameters, saved;  // forward, in graph order
   int forward_scratch = -1;
+  // As backward finds them: the same, or what was read back.
+  std::vector<int> inputs_again, parameters_again, saved_again;
+  bool recompute = false;  // the variant of the segment that computes again instead of saving
   // Backward, in the order of Backward's lists.
   std::vector<int> output_cotangents, input_cotangents, parameter_gradients, outputs_again;
   int backward_scratch = -1;
@@ -78,16 +124,23 @@ struct CallBinding {
 struct Plan {
   std::vector<Task> tasks;
   std::vector<Buffer> buffers;
-  std::int64_t arena_bytes = 0;  // host arena, exactly what the executor maps
+  std::int64_t arena_bytes = 0;    // host arena, exactly what the executor maps
+  std::int64_t scratch_bytes = 0;  // file
+  std::int64_t store_bytes = 0;    // one copy of the durable state; 0: the run keeps no store
 
   // bindings[microbatch][call]; inference has one microbatch.
   std::vector<std::vector<CallBinding>> bindings;
-  std::vector<int> weights, gradients;      // per parameter
-  std::vector<std::vector<int>> optimizer;  // per parameter: its state buffers
-  std::vector<int> update_scratch;          // per parameter, -1 when the rule needs none
-  std::vector<std::vector<int>> values;     // [microbatch][program value]; -1 for boundaries
-  int loss_scale = -1;                      // f64[1]: cotangent of every loss, written by the host
-  int gradient_norm = -1;  // f64[1]: global norm, written by the gradient_norm task
+  std::vector<UpdateBinding> updates;
+  // Per parameter; -1 where it has no place of its own in RAM from step to step.
+  std::vector<int> weights;
+  std::vector<std::vector<int>> optimizer;  // its state buffers
+  std::vector<int> gradients;               // per parameter; in RAM from the first write on
+  // Per parameter: its items in the store, weight first; empty without one.
+  std::vector<std::vector<StoreItem>> store;
+  std::vector<std::vector<int>> values;  // [microbatch][program value]; -1 for boundaries
+  int loss_scale = -1;                   // f64[1]: cotangent of every loss, written by the host
+  int gradient_squares = -1;             // f64[parameters]
+  int gradient_norm = -1;                // f64[1]: global norm, written by the gradient_norm task
 
   // Largest bytes of each kind alive at one time; their sum may exceed the peak.
   std::vector<std::int64_t> peak_bytes_by_kind = std::vector<std::int64_t>(kBufferKindCount, 0);

@@ -3,9 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "core/error.h"
+#include "plan/depend.h"
+#include "plan/parameter_plan.h"
 #include "plan/place.h"
+#include "plan/task_list.h"
 
 namespace outsize {
 namespace {
@@ -16,20 +21,24 @@ class Planner {
       : request_(request),
         program_(*request.program),
         updates_(request.training && !request.training->forward_only),
-        microbatches_(updates_ ? request.training->accumulation : 1) {}
+        microbatches_(updates_ ? request.training->accumulation : 1),
+        parameters_(request, plan_, tasks_) {
+    if (updates_ && !request.knobs.offload_saved.empty()) find_offload_readers();
+  }
 
   Plan run() {
-    add_parameters();
+    parameters_.add_persistent();
+    if (updates_) add_scalars();
     for (int m = 0; m < microbatches_; ++m) add_values();
-    for (int m = 0; m < microbatches_; ++m) {
-      for (int c = 0; c < call_count(); ++c)
-        if (!updates_ || !profile(c).skip_forward) add_forward(m, c);
-      if (!updates_) continue;
-      cotangents_.assign(program_.values.size(), -1);
-      for (int c = call_count(); c-- > 0;) add_backward(m, c);
-    }
-    if (updates_) add_updates();
-    place_buffers(plan_);
+    if (request_.knobs.vertical)
+      order_by_call();
+    else
+      order_by_microbatch();
+    if (updates_) parameters_.add_updates();
+    const std::vector<int> hold =
+        tasks_.emit(plan_, {request_.knobs.read_ahead_bytes, request_.knobs.write_behind_bytes});
+    place_buffers(plan_, hold);
+    add_dependencies(plan_);
     check_budget();
     return std::move(plan_);
   }
@@ -37,15 +46,24 @@ class Planner {
  private:
   int call_count() const { return static_cast<int>(program_.calls.size()); }
   const Call& call(int c) const { return program_.calls[static_cast<size_t>(c)]; }
+  const ProgramValue& value(int v) const { return program_.values[static_cast<size_t>(v)]; }
+  bool recomputes(int c) const {
+    return !request_.recomputing.empty() && PlanKnobs::at(request_.knobs.recompute, c);
+  }
   const SegmentProfile& profile(int c) const {
-    return request_.segments[static_cast<size_t>(call(c).segment)];
+    const auto& profiles = recomputes(c) ? request_.recomputing : request_.segments;
+    return profiles[static_cast<size_t>(call(c).segment)];
+  }
+  bool has_backward(int c) const {
+    return !profile(c).parameter_gradients.empty() || !profile(c).input_cotangents.empty();
   }
   CallBinding& binding(int m, int c) {
     return plan_.bindings[static_cast<size_t>(m)][static_cast<size_t>(c)];
   }
 
-  int add_buffer(std::string name, BufferKind kind, std::int64_t bytes, bool persistent) {
-    plan_.buffers.push_back({std::move(name), kind, {Tier::host, 0, bytes}, persistent});
+  int add_buffer(std::string name, BufferKind kind, std::int64_t bytes, bool persistent,
+                 bool moved = false) {
+    plan_.buffers.push_back({std::move(name), kind, {Tier::host, 0, bytes}, persistent, moved});
     return static_cast<int>(plan_.buffers.size()) - 1;
   }
 
@@ -53,34 +71,24 @@ class Planner {
     return bytes == 0 ? -1 : add_buffer(name, BufferKind::workspace, bytes, false);
   }
 
-  void add_parameters() {
-    for (size_t p = 0; p < program_.parameters.size(); ++p) {
-      const ProgramParameter& parameter = program_.parameters[p];
-      plan_.weights.push_back(
-          add_buffer(parameter.name, BufferKind::weights, parameter.type.bytes(), true));
-      if (!request_.training) continue;
-      plan_.optimizer.emplace_back();
-      for (const StateBytes& state : request_.training->optimizer[p])
-        plan_.optimizer.back().push_back(add_buffer(parameter.name + ":" + state.name,
-                                                    BufferKind::optimizer, state.bytes, true));
-    }
-    if (!updates_) return;
-    for (const ProgramParameter& parameter : program_.parameters)
-      plan_.gradients.push_back(add_buffer("d_" + parameter.name, BufferKind::gradients,
-                                           parameter.type.shape.numel() * 4, false));
+  void add_scalars() {
+    const auto sums = static_cast<std::int64_t>(8 * program_.parameters.size());
     plan_.loss_scale = add_buffer("loss_scale", BufferKind::batch, 8, true);
     plan_.gradient_norm = add_buffer("gradient_norm", BufferKind::batch, 8, true);
-    gradient_written_.assign(program_.parameters.size(), false);
+    plan_.gradient_squares = add_buffer("gradient_squares", BufferKind::batch, sums, true);
   }
 
-  // Buffers of batch, result and state values; boundaries get theirs where they are produced.
+  // Buffers of batch, result and state values, and of boundaries, which get a place where they are
+  // produced.
   void add_values() {
     using Role = ProgramValue::Role;
     std::vector<int> ids;
-    for (const ProgramValue& value : program_.values) {
+    for (size_t v = 0; v < program_.values.size(); ++v) {
+      const ProgramValue& value = program_.values[v];
       const std::int64_t bytes = value.type.bytes();
       if (value.role == Role::boundary)
-        ids.push_back(add_buffer(value.name, BufferKind::activations, bytes, false));
+        ids.push_back(add_buffer(value.name, BufferKind::activations, bytes, false,
+                                 offload_reader(static_cast<int>(v)) >= 0));
       else if (value.role == Role::state)
         ids.push_back(add_buffer(value.name, BufferKind::state, bytes, true));
       else
@@ -88,7 +96,79 @@ class Planner {
     }
     plan_.values.push_back(ids);
     plan_.bindings.emplace_back(program_.calls.size());
+    cotangents_.emplace_back(program_.values.size(), -1);
+    forward_at_.emplace_back(program_.calls.size(), -1);
   }
+
+  // Per boundary value: the call that offloads it for its backward, if that is its only reader.
+  void find_offload_readers() {
+    constexpr int kSeveral = -2;
+    offload_readers_.assign(program_.values.size(), -1);
+    for (int c = 0; c < call_count(); ++c)
+      for (int input : call(c).inputs) {
+        int& reader = offload_readers_[static_cast<size_t>(input)];
+        reader = reader == -1 ? c : kSeveral;
+      }
+    for (size_t v = 0; v < offload_readers_.size(); ++v) {
+      int& reader = offload_readers_[v];
+      if (program_.values[v].role != ProgramValue::Role::boundary || reader < 0 ||
+          !PlanKnobs::at(request_.knobs.offload_saved, reader) || profile(reader).skip_forward)
+        reader = -1;
+    }
+  }
+
+  int offload_reader(int v) const {
+    return offload_readers_.empty() ? -1 : offload_readers_[static_cast<size_t>(v)];
+  }
+
+  // ---- order
+
+  void order_by_call() {
+    for (int c = 0; c < call_count(); ++c) {
+      parameters_.begin_span();
+      for (int m = 0; m < microbatches_; ++m) forward(m, c);
+    }
+    if (!updates_) return;
+    for (int c = call_count(); c-- > 0;) {
+      parameters_.begin_span();
+      for (int m = 0; m < microbatches_; ++m) backward(m, c);
+      if (has_backward(c)) parameters_.finish_gradients(c);
+    }
+  }
+
+  // Calls that share parameters with later ones wait, so that their contributions come after all
+  // of the later calls'.
+  void order_by_microbatch() {
+    std::vector<int> last_user(program_.parameters.size(), -1);
+    for (int c = 0; c < call_count(); ++c)
+      for (int p : call(c).parameters) last_user[static_cast<size_t>(p)] = c;
+    const auto waits = [&](int c) {
+      return std::any_of(call(c).parameters.begin(), call(c).parameters.end(),
+                         [&](int p) { return last_user[static_cast<size_t>(p)] > c; });
+    };
+    for (int m = 0; m < microbatches_; ++m) {
+      for (int c = 0; c < call_count(); ++c) {
+        parameters_.begin_span();
+        forward(m, c);
+      }
+      if (!updates_) continue;
+      for (int c = call_count(); c-- > 0;) {
+        if (waits(c)) continue;
+        parameters_.begin_span();
+        backward(m, c);
+        if (m == microbatches_ - 1 && has_backward(c)) parameters_.finish_gradients(c);
+      }
+    }
+    if (!updates_) return;
+    for (int c = call_count(); c-- > 0;) {
+      if (!waits(c)) continue;
+      parameters_.begin_span();
+      for (int m = 0; m < microbatches_; ++m) backward(m, c);
+      if (has_backward(c)) parameters_.finish_gradients(c);
+    }
+  }
+
+  // ---- forward
 
   std::vector<int> value_buffers(int m, const std::vector<int>& values) const {
     std::vector<int> ids;
@@ -97,33 +177,30 @@ class Planner {
     return ids;
   }
 
-  std::vector<int> weight_buffers(int c) const {
-    std::vector<int> ids;
-    for (int p : call(c).parameters) ids.push_back(plan_.weights[static_cast<size_t>(p)]);
-    return ids;
-  }
-
-  void bind_call(int m, int c) {
-    CallBinding& bound = binding(m, c);
-    bound.inputs = value_buffers(m, call(c).inputs);
-    bound.outputs = value_buffers(m, call(c).outputs);
-    bound.parameters = weight_buffers(c);
-  }
-
   static void append(std::vector<int>& list, const std::vector<int>& more) {
     for (int id : more)
       if (id >= 0) list.push_back(id);
   }
 
-  void add_forward(int m, int c) {
-    bind_call(m, c);
+  void bind_values(int m, int c) {
+    CallBinding& bound = binding(m, c);
+    bound.recompute = recomputes(c);
+    bound.inputs = bound.inputs_again = value_buffers(m, call(c).inputs);
+    bound.outputs = value_buffers(m, call(c).outputs);
+  }
+
+  void forward(int m, int c) {
+    bind_values(m, c);
+    if (updates_ && profile(c).skip_forward) return;
     CallBinding& bound = binding(m, c);
     const std::string label = fmt::format("{}.{}", call(c).name, m);
+    for (int p : call(c).parameters) bound.parameters.push_back(parameters_.weight(p));
     if (updates_)
       for (size_t s = 0; s < profile(c).saved.size(); ++s)
         bound.saved.push_back(add_buffer(fmt::format("{}.saved{}", label, s),
                                          BufferKind::activations, profile(c).saved[s].bytes(),
-                                         false));
+                                         false, PlanKnobs::at(request_.knobs.offload_saved, c)));
+    bound.saved_again = bound.saved;
     bound.forward_scratch = add_scratch(label + ".scratch", profile(c).forward_scratch_bytes);
     Task task{.kind = TaskKind::forward, .call = c, .microbatch = m};
     append(task.reads, bound.inputs);
@@ -135,28 +212,92 @@ class Planner {
     append(task.writes, bound.saved);
     append(task.writes, {bound.forward_scratch});
     add_work(task, profile(c).forward_cost, profile(c).forward_seconds);
-    plan_.tasks.push_back(std::move(task));
+    const int position = forward_at_[static_cast<size_t>(m)][static_cast<size_t>(c)] =
+        tasks_.add(std::move(task));
+    if (updates_ && has_backward(c)) offload(m, c, position);
   }
 
-  const ProgramValue& value(int v) const { return program_.values[static_cast<size_t>(v)]; }
+  // What backward reads of this call leaves RAM and will be read back into buffers of its own.
+  void offload(int m, int c, int position) {
+    if (!PlanKnobs::at(request_.knobs.offload_saved, c)) return;
+    CallBinding& bound = binding(m, c);
+    std::vector<Move> moves;
+    const auto leave = [&](int& id) {
+      const Buffer source = plan_.buffers[static_cast<size_t>(id)];
+      const int stored = add_buffer(source.name, source.kind, source.extent.bytes, false, true);
+      plan_.buffers.back().extent.tier = Tier::scratch;
+      const std::int64_t bytes =
+          (source.extent.bytes + kMovedAlignment - 1) / kMovedAlignment * kMovedAlignment;
+      moves.push_back({id, stored, 0, 0, bytes});
+      id = add_buffer(source.name, source.kind, source.extent.bytes, false, true);
+    };
+    for (int& id : bound.saved_again) leave(id);
+    for (int i : profile(c).saved_inputs)
+      if (offload_reader(call(c).inputs[static_cast<size_t>(i)]) == c)
+        leave(bound.inputs_again[static_cast<size_t>(i)]);
+    if (moves.empty()) return;
+    offloaded_[{m, c}] = moves;
+    tasks_.write_after(position, std::move(moves));
+  }
+
+  void read_back(int m, int c) {
+    const auto at = offloaded_.find({m, c});
+    if (at == offloaded_.end()) return;
+    const CallBinding& bound = binding(m, c);
+    std::vector<Move> moves;
+    size_t next = 0;
+    const auto come_back = [&](int id) {
+      const Move& out = at->second[next++];
+      moves.push_back({out.to, id, 0, 0, out.bytes});
+    };
+    for (int id : bound.saved_again) come_back(id);
+    for (int i : profile(c).saved_inputs)
+      if (offload_reader(call(c).inputs[static_cast<size_t>(i)]) == c)
+        come_back(bound.inputs_again[static_cast<size_t>(i)]);
+    tasks_.read_before(tasks_.next(), forward_at_[static_cast<size_t>(m)][static_cast<size_t>(c)],
+                       std::move(moves));
+  }
+
+  // ---- backward
 
   int cotangent_of(int m, int v) {
-    int& id = cotangents_[static_cast<size_t>(v)];
+    int& id = cotangents_[static_cast<size_t>(m)][static_cast<size_t>(v)];
     if (id < 0)
       id = add_buffer(fmt::format("d_{}.{}", value(v).name, m), BufferKind::activations,
                       value(v).type.bytes(), false);
     return id;
   }
 
-  void add_backward(int m, int c) {
+  void backward(int m, int c) {
+    if (!has_backward(c)) return;
     const SegmentProfile& segment = profile(c);
-    if (segment.parameter_gradients.empty() && segment.input_cotangents.empty()) return;
-    if (segment.skip_forward) bind_call(m, c);
     CallBinding& bound = binding(m, c);
+    bound.parameters_again.assign(call(c).parameters.size(), -1);
+    for (int i : segment.saved_parameters) {
+      const auto index = static_cast<size_t>(i);
+      bound.parameters_again[index] = parameters_.weight(call(c).parameters[index]);
+    }
+    read_back(m, c);
     Task task{.kind = TaskKind::backward, .call = c, .microbatch = m};
-    for (int i : segment.saved_inputs) task.reads.push_back(bound.inputs[static_cast<size_t>(i)]);
-    append(task.reads, bound.saved);
-    append(task.reads, bound.parameters);
+    for (int i : segment.saved_inputs)
+      task.reads.push_back(bound.inputs_again[static_cast<size_t>(i)]);
+    append(task.reads, bound.saved_again);
+    append(task.reads, bound.parameters_again);
+    bind_cotangents(task, m, c);
+    bind_gradients(task, bound, c);
+    bound.backward_scratch =
+        add_scratch(fmt::format("{}.{}.backward", call(c).name, m), segment.backward_scratch_bytes);
+    append(task.writes, {bound.backward_scratch});
+    const bool adds =
+        std::find(task.accumulate.begin(), task.accumulate.end(), 1) != task.accumulate.end();
+    add_work(task, segment.backward_cost,
+             adds ? segment.adding_backward_seconds : segment.backward_seconds);
+    tasks_.add(std::move(task));
+  }
+
+  void bind_cotangents(Task& task, int m, int c) {
+    const SegmentProfile& segment = profile(c);
+    CallBinding& bound = binding(m, c);
     for (int o : segment.output_cotangents) {
       const int v = call(c).outputs[static_cast<size_t>(o)];
       const bool is_loss = value(v).role == ProgramValue::Role::result;
@@ -169,60 +310,18 @@ class Planner {
     for (int i : segment.outputs_again)
       bound.outputs_again.push_back(bound.outputs[static_cast<size_t>(i)]);
     append(task.writes, bound.outputs_again);
-    add_gradients(task, bound, c);
-    bound.backward_scratch =
-        add_scratch(fmt::format("{}.{}.backward", call(c).name, m), segment.backward_scratch_bytes);
-    append(task.writes, {bound.backward_scratch});
-    const bool adds =
-        std::find(task.accumulate.begin(), task.accumulate.end(), 1) != task.accumulate.end();
-    add_work(task, segment.backward_cost,
-             adds ? segment.adding_backward_seconds : segment.backward_seconds);
-    plan_.tasks.push_back(std::move(task));
   }
 
-  void add_gradients(Task& task, CallBinding& bound, int c) {
+  void bind_gradients(Task& task, CallBinding& bound, int c) {
     for (int i : profile(c).parameter_gradients) {
-      const auto p = static_cast<size_t>(call(c).parameters[static_cast<size_t>(i)]);
-      const int id = plan_.gradients[p];
+      bool adds = false;
+      const int id = parameters_.gradient(call(c).parameters[static_cast<size_t>(i)], adds);
       bound.parameter_gradients.push_back(id);
-      task.accumulate.push_back(gradient_written_[p]);
+      task.accumulate.push_back(adds);
       const bool listed =
           std::find(task.writes.begin(), task.writes.end(), id) != task.writes.end();
-      if (gradient_written_[p] && !listed) task.reads.push_back(id);
+      if (adds && !listed) task.reads.push_back(id);
       if (!listed) task.writes.push_back(id);
-      gradient_written_[p] = true;
-    }
-  }
-
-  void add_updates() {
-    Task norm{.kind = TaskKind::gradient_norm};
-    double gradient_bytes = 0;
-    for (size_t p = 0; p < plan_.gradients.size(); ++p) {
-      ensure(gradient_written_[p], "[planner] parameter '{}' gets no gradient",
-             program_.parameters[p].name);
-      norm.reads.push_back(plan_.gradients[p]);
-      gradient_bytes +=
-          static_cast<double>(plan_.buffers[static_cast<size_t>(plan_.gradients[p])].extent.bytes);
-    }
-    norm.writes = {plan_.gradient_norm};
-    norm.bytes = gradient_bytes;
-    norm.seconds = request_.training->norm_seconds;
-    plan_.tasks.push_back(norm);
-    for (size_t p = 0; p < plan_.gradients.size(); ++p) {
-      Task task{.kind = TaskKind::update, .parameter = static_cast<int>(p)};
-      if (!request_.training->update_seconds.empty())
-        task.seconds = request_.training->update_seconds[p];
-      const int scratch = add_scratch(program_.parameters[p].name + ".update",
-                                      request_.training->update_scratch_bytes[p]);
-      plan_.update_scratch.push_back(scratch);
-      task.reads = {plan_.gradients[p], plan_.weights[p], plan_.gradient_norm};
-      append(task.reads, plan_.optimizer[p]);
-      task.writes = {plan_.weights[p]};
-      append(task.writes, plan_.optimizer[p]);
-      append(task.writes, {scratch});
-      for (int id : task.reads)
-        task.bytes += static_cast<double>(plan_.buffers[static_cast<size_t>(id)].extent.bytes);
-      plan_.tasks.push_back(std::move(task));
     }
   }
 
@@ -232,6 +331,8 @@ class Planner {
     task.flops = cost.flops;
     task.bytes = cost.bytes_read + cost.bytes_written;
   }
+
+  // ---- budget
 
   void check_budget() const {
     if (request_.budget_bytes <= 0 || plan_.arena_bytes <= request_.budget_bytes) return;
@@ -265,14 +366,40 @@ class Planner {
   bool updates_;
   int microbatches_;
   Plan plan_;
-  std::vector<int> cotangents_;  // of the current microbatch, per program value
-  std::vector<char> gradient_written_;
+  TaskList tasks_;
+  ParameterPlan parameters_;
+  std::vector<int> offload_readers_;          // per program value; -1 none
+  std::vector<std::vector<int>> cotangents_;  // per microbatch and program value
+  std::vector<std::vector<int>> forward_at_;  // per microbatch and call: position, -1 none
+  std::map<std::pair<int, int>, std::vector<Move>> offloaded_;  // by microbatch and call
 };
 
 }  // namespace
 
+// A call that waits for the others holds up whoever reads its input's cotangent: nobody may.
+bool can_be_horizontal(const PlanRequest& request) {
+  if (!request.training || request.training->accumulation == 1) return true;
+  const Program& program = *request.program;
+  std::vector<int> last_user(program.parameters.size(), -1);
+  for (size_t c = program.calls.size(); c-- > 0;) {
+    const Call& call = program.calls[c];
+    bool shares = false;
+    for (int p : call.parameters) {
+      int& last = last_user[static_cast<size_t>(p)];
+      if (last < 0) last = static_cast<int>(c);
+      shares = shares || last > static_cast<int>(c);
+    }
+    if (shares && !request.segments[static_cast<size_t>(call.segment)].input_cotangents.empty())
+      return false;
+  }
+  return true;
+}
+
 Plan make_plan(const PlanRequest& request) {
-  return Planner(request).run();
+  if (request.knobs.vertical || can_be_horizontal(request)) return Planner(request).run();
+  PlanRequest vertical = request;
+  vertical.knobs.vertical = true;
+  return Planner(vertical).run();
 }
 
 }  // namespace outsize

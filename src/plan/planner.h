@@ -1,5 +1,5 @@
-// From program to plan. One tier so far: everything lives in RAM, placed by lifetime; tiers,
-// streams and recompute menus join here without changing what the plan means.
+// From program and knobs to plan: the order of the work, what lives in RAM, what comes and goes,
+// and where every byte lies. Which knobs are best is the search's question (plan/search.h).
 #pragma once
 
 #include <optional>
@@ -28,6 +28,7 @@ struct SegmentProfile {
   std::vector<int> output_cotangents;    // indices of segment outputs
   std::vector<int> input_cotangents;     // indices of segment inputs
   std::vector<int> parameter_gradients;  // indices of segment parameters, in Backward's order
+  std::vector<int> saved_parameters;     // indices of segment parameters that backward reads
   std::vector<int> outputs_again;        // indices of segment outputs
   bool skip_forward = false;             // backward computes every output anew
 };
@@ -43,9 +44,36 @@ struct TrainingRequest {
   std::vector<std::int64_t> update_scratch_bytes;  // per parameter
   std::vector<double> update_seconds;              // per parameter; empty: not known
   double norm_seconds = 0;
+  bool elementwise = true;  // a parameter may be updated in pieces (UpdateRule::elementwise)
   // Only the forward tasks, with weights and optimizer state at the places a training plan of the
   // same program parameters gives them: validation in the arena of a training run.
   bool forward_only = false;
+};
+
+// Bytes of the store under one checksum, the least that can be moved.
+constexpr std::int64_t kStoreBlock = 1 << 20;
+
+// What a plan may choose; none of it changes a bit of what is computed. Lists are per program call,
+// those of parameters and their state at the first call that uses them; an empty list means: no
+// call.
+struct PlanKnobs {
+  // All microbatches of a call before the next call; otherwise all calls of a microbatch.
+  bool vertical = false;
+  std::vector<char> recompute;          // backward computes anew what forward then does not keep
+  std::vector<char> offload_saved;      // what backward reads of forward waits in scratch
+  std::vector<char> stream_weights;     // read for each pass
+  std::vector<char> stream_state;       // optimizer buffers are read for the update
+  std::vector<char> offload_gradients;  // from the last backward to the update
+  bool durable = false;                 // every step writes all state to the store
+  // Of one update, where its memory comes and goes; a multiple of store_block.
+  std::int64_t piece_elements = 4 << 20;
+  std::int64_t store_block = kStoreBlock;
+  std::int64_t read_ahead_bytes = 128 << 20;
+  std::int64_t write_behind_bytes = 128 << 20;
+
+  static bool at(const std::vector<char>& list, int call) {
+    return !list.empty() && list[static_cast<size_t>(call)] != 0;
+  }
 };
 
 struct PlanRequest {
@@ -53,7 +81,14 @@ struct PlanRequest {
   std::vector<SegmentProfile> segments;     // per program segment
   std::optional<TrainingRequest> training;  // absent: forward only
   std::int64_t budget_bytes = 0;            // arena limit; 0: none
+  std::vector<SegmentProfile> recomputing;  // the variants that recompute; empty: there are none
+  PlanKnobs knobs;
 };
+
+// Whether some order of microbatches within the whole pass gives every shared parameter its
+// gradient contributions in the order that is part of the arithmetic (docs/NUMERICS.md): call by
+// call from the last, microbatch by microbatch. False: only vertical plans do.
+bool can_be_horizontal(const PlanRequest& request);
 
 // Deterministic. Throws OutOfMemory, before anything is read or allocated, when the arena exceeds
 // the budget; the message says what takes most and the cheapest change that would help.

@@ -12,7 +12,7 @@
 
 namespace outsize {
 
-struct Piece {
+struct FilePiece {
   std::uint32_t id = 0;  // below the mover's depth, not in use by another piece in flight
   bool write = false;
   std::byte* memory = nullptr;  // borrowed until the piece is collected; only read if `write`
@@ -31,7 +31,7 @@ class PieceMover {
  public:
   virtual ~PieceMover() = default;  // nothing may be in flight
   // Takes the piece; it need not move before flush.
-  virtual void start(const Piece& piece) noexcept = 0;
+  virtual void start(const FilePiece& piece) noexcept = 0;
   virtual void flush() noexcept = 0;
   // Waits until a piece has been moved; returns how many entries of `moved` were filled, at least
   // one. Something must be in flight.

@@ -27,7 +27,7 @@ void require_pages(std::uint64_t bytes, std::uint64_t least, const std::string& 
          bytes, kPageBytes, least);
 }
 
-Run blocks_of(std::uint64_t bytes, std::uint64_t block_bytes, std::uint64_t first) {
+BlockRange blocks_of(std::uint64_t bytes, std::uint64_t block_bytes, std::uint64_t first) {
   return {first, (bytes + block_bytes - 1) / block_bytes};
 }
 
@@ -54,7 +54,7 @@ void Geometry::lay_out_groups(const StoreLayout& layout) {
     group.blocks.first = blocks;
     for (const ExtentSpec& extent : spec.extents) {
       require_pages(extent.bytes, kPageBytes, spec.name + "/" + extent.name);
-      const Run run = blocks_of(extent.bytes, block_bytes, blocks);
+      const BlockRange run = blocks_of(extent.bytes, block_bytes, blocks);
       group.extents.push_back({group.bytes, extent.bytes, run});
       group.bytes = add(group.bytes, extent.bytes, spec.name);
       blocks += run.count;

@@ -33,7 +33,7 @@ struct StoreLayout {
 };
 
 // Blocks are numbered through: groups and extents in order, then the log's.
-struct Run {
+struct BlockRange {
   std::uint64_t first = 0;  // block
   std::uint64_t count = 0;
 };
@@ -48,13 +48,13 @@ class Geometry {
   struct Extent {
     std::uint64_t offset = 0;  // within a copy of the group
     std::uint64_t bytes = 0;
-    Run blocks;
+    BlockRange blocks;
   };
   struct Group {
     std::vector<Extent> extents;
     std::uint64_t offset = 0;  // sum of the groups before it
     std::uint64_t bytes = 0;
-    Run blocks;
+    BlockRange blocks;
     Extent log;                     // offset: within the log
     std::uint64_t progress_at = 0;  // in the file
   };

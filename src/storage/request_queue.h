@@ -61,7 +61,7 @@ class RequestQueue {
     bool ended() const { return moving == 0 && (cut == bytes || !status.ok()); }
   };
   struct Active {
-    Piece piece;  // what remains of it
+    FilePiece piece;  // what remains of it
     std::uint32_t request = 0;
     int tries = 0;  // since it last got on
   };

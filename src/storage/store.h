@@ -123,7 +123,7 @@ class StateStore {
   struct Request {
     StorePart part;
     std::byte* memory = nullptr;
-    Run blocks;
+    BlockRange blocks;
     std::uint64_t place = 0;
     IoTicket tickets[2];
     int ticket_count = 0;
@@ -142,9 +142,9 @@ class StateStore {
 
   // store_io.cc
   StoreTicket start(const StorePart& part, std::byte* memory, bool write);
-  IoCode locate(const StorePart& part, Run& blocks) const;
+  IoCode locate(const StorePart& part, BlockRange& blocks) const;
   IoCode begin_read(const StorePart& part, std::uint64_t& place) const;
-  IoCode begin_write(const StorePart& part, const Run& blocks, std::uint64_t& place);
+  IoCode begin_write(const StorePart& part, const BlockRange& blocks, std::uint64_t& place);
   void put_sums(const Request& request);
   void submit(Request& request);
   StoreStatus end_write(const Request& request, const IoStatus& io);
@@ -155,7 +155,7 @@ class StateStore {
   StorePart part_of_block(const Request& request, std::uint64_t block) const;
 
   // store_commit.cc
-  bool is_whole(const Run& blocks) const;
+  bool is_whole(const BlockRange& blocks) const;
   StoreStatus sync_now();
   StoreStatus write_record(std::uint64_t at, const RecordHead& head, std::uint64_t payload_bytes,
                            KillPoint mid, std::uint64_t* head_sum = nullptr);

@@ -27,7 +27,7 @@ class PayloadFill {
 
 }  // namespace
 
-bool StateStore::is_whole(const Run& blocks) const {
+bool StateStore::is_whole(const BlockRange& blocks) const {
   const auto first = written_.begin() + static_cast<std::ptrdiff_t>(blocks.first);
   return std::all_of(first, first + static_cast<std::ptrdiff_t>(blocks.count),
                      [](std::uint8_t written) { return written != 0; });
@@ -156,7 +156,7 @@ std::uint64_t StateStore::fill_commit_payload(std::span<const std::byte> blob) {
   for (std::size_t g = 0; g < phases_.size(); ++g)
     fill.put(phases_[g] == Phase::finished ? next_places_[g] : places_[g]);
   for (std::size_t g = 0; g < phases_.size(); ++g) {
-    const Run& blocks = geometry_.groups[g].blocks;
+    const BlockRange& blocks = geometry_.groups[g].blocks;
     const auto& sums = phases_[g] == Phase::finished ? next_sums_ : sums_;
     fill.put_bytes(&sums[blocks.first], blocks.count * kWordBytes);
   }
@@ -204,7 +204,7 @@ void StateStore::adopt_commit(std::int64_t step, std::span<const std::byte> blob
   blob_.assign(blob.begin(), blob.end());
   for (std::size_t g = 0; g < phases_.size(); ++g) {
     if (phases_[g] != Phase::finished) continue;
-    const Run& blocks = geometry_.groups[g].blocks;
+    const BlockRange& blocks = geometry_.groups[g].blocks;
     places_[g] = next_places_[g];
     std::copy_n(next_sums_.begin() + static_cast<std::ptrdiff_t>(blocks.first), blocks.count,
                 sums_.begin() + static_cast<std::ptrdiff_t>(blocks.first));

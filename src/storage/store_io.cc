@@ -14,7 +14,7 @@ const Geometry::Extent& StateStore::extent_of(const StorePart& part) const {
 }
 
 // Whole blocks of an extent that exists.
-IoCode StateStore::locate(const StorePart& part, Run& blocks) const {
+IoCode StateStore::locate(const StorePart& part, BlockRange& blocks) const {
   if (part.group < 0 || static_cast<std::size_t>(part.group) >= geometry_.groups.size())
     return IoCode::invalid;
   const auto extents = geometry_.groups[static_cast<std::size_t>(part.group)].extents.size();
@@ -55,7 +55,7 @@ IoCode StateStore::begin_read(const StorePart& part, std::uint64_t& place) const
   return IoCode::ok;
 }
 
-IoCode StateStore::begin_write(const StorePart& part, const Run& blocks, std::uint64_t& place) {
+IoCode StateStore::begin_write(const StorePart& part, const BlockRange& blocks, std::uint64_t& place) {
   const auto g = static_cast<std::size_t>(part.group);
   const bool ring_step = geometry_.scheme == StoreScheme::ring && sequence_ > 0;
   if (failed_) return IoCode::failed;

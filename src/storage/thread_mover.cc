@@ -48,7 +48,7 @@ class ThreadMover : public PieceMover {
     work_there_.notify_all();
   }
 
-  void start(const Piece& piece) noexcept override {
+  void start(const FilePiece& piece) noexcept override {
     const std::lock_guard lock(mutex_);
     waiting_.push(piece);
     work_there_.notify_one();
@@ -71,7 +71,7 @@ class ThreadMover : public PieceMover {
     for (;;) {
       work_there_.wait(lock, [this] { return stop_ || !waiting_.empty(); });
       if (waiting_.empty()) return;
-      const Piece piece = waiting_.pop();
+      const FilePiece piece = waiting_.pop();
       lock.unlock();
       const std::int64_t result = move(piece);
       lock.lock();
@@ -80,7 +80,7 @@ class ThreadMover : public PieceMover {
     }
   }
 
-  std::int64_t move(const Piece& piece) const {
+  std::int64_t move(const FilePiece& piece) const {
     const auto offset = static_cast<off_t>(piece.offset);
     const ssize_t moved = piece.write ? ::pwrite(descriptor_, piece.memory, piece.bytes, offset)
                                       : ::pread(descriptor_, piece.memory, piece.bytes, offset);
@@ -90,7 +90,7 @@ class ThreadMover : public PieceMover {
   int descriptor_;
   std::mutex mutex_;
   std::condition_variable work_there_, piece_done_;
-  Ring<Piece> waiting_;
+  Ring<FilePiece> waiting_;
   Ring<MovedPiece> done_;
   bool stop_ = false;
   std::vector<std::jthread> threads_;  // last: they end before what they use

@@ -30,7 +30,7 @@ class UringMover : public PieceMover {
   UringMover(const UringMover&) = delete;
   UringMover& operator=(const UringMover&) = delete;
 
-  void start(const Piece& piece) noexcept override {
+  void start(const FilePiece& piece) noexcept override {
     // The ring has as many entries as there are pieces: one is always free after flush.
     io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
     const auto bytes = static_cast<unsigned>(piece.bytes);
@@ -91,7 +91,7 @@ class UringMover : public PieceMover {
 
  private:
   // Of the registered part that holds all of the piece, or -1.
-  int buffer_of(const Piece& piece) const {
+  int buffer_of(const FilePiece& piece) const {
     if (piece.memory < memory_.data() || piece.memory >= memory_.data() + memory_.size()) return -1;
     const auto first = static_cast<std::size_t>(piece.memory - memory_.data());
     const std::size_t last = first + piece.bytes - 1;

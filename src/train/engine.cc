@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "machine/machine_file.h"
+#include "train/foretell.h"
 
 namespace outsize {
 namespace {
@@ -42,11 +44,10 @@ void check_context(const Model& model, std::int64_t tokens) {
 }
 
 TrainingEngine::TrainingEngine(const Model& model, const TrainingShape& shape,
-                               const OptimizerOptions& optimizer, std::int64_t budget_bytes,
-                               const CostModel* costs)
+                               const OptimizerOptions& optimizer, const PlanningOptions& options)
     : model_(model), shape_(shape), rule_(make_update_rule(optimizer)) {
   check_context(model, shape.sequence_length);
-  plan_training(budget_bytes, costs);
+  plan_training(options);
 }
 
 double TrainingEngine::step_flops(std::int64_t target_tokens) const {
@@ -75,14 +76,9 @@ void TrainingEngine::price_updates(const CostModel& costs, TrainingRequest& trai
   training.norm_seconds = costs.seconds(work_of_norm(gradient_bytes));
 }
 
-void TrainingEngine::plan_training(std::int64_t budget_bytes, const CostModel* costs) {
-  using Mode = BuildOptions::Mode;
-  program_ = model_.program(
-      build_options(Mode::training, shape_.rows, shape_.sequence_length, shape_.dtype));
-  CompileOptions how{.training = true};
-  if (costs != nullptr) how.price = [costs](const OpCall& call) { return costs->seconds(call); };
-  compiled_ = std::make_unique<CompiledProgram>(program_, how);
+TrainingRequest TrainingEngine::training_request(const CostModel& costs) {
   TrainingRequest training{.accumulation = shape_.accumulation};
+  training.elementwise = rule_->elementwise();
   for (const ProgramParameter& parameter : program_.parameters) {
     specs_.push_back({parameter.type.shape, parameter.type.dtype, parameter.decay});
     training.optimizer.emplace_back();
@@ -90,30 +86,85 @@ void TrainingEngine::plan_training(std::int64_t budget_bytes, const CostModel* c
       training.optimizer.back().push_back({state.name, state.count * size_of(state.dtype)});
     training.update_scratch_bytes.push_back(rule_->workspace_bytes(specs_.back()));
   }
-  if (costs != nullptr) price_updates(*costs, training);
-  PlanRequest request{&program_, compiled_->profiles(), training, budget_bytes};
-  plan_ = make_plan(request);
+  price_updates(costs, training);
+  return training;
+}
+
+void TrainingEngine::plan_training(const PlanningOptions& options) {
+  program_ = model_.program(build_options(BuildOptions::Mode::training, shape_.rows,
+                                          shape_.sequence_length, shape_.dtype));
+  const Machine machine = options.machine != nullptr ? *options.machine : typical_machine();
+  const CostModel costs(machine);
+  const auto price = [&costs](const OpCall& call) { return costs.seconds(call); };
+  compiled_ = std::make_unique<CompiledProgram>(
+      program_, CompileOptions{.training = true, .recompute = true, .price = price});
+  PlanRequest request{&program_,
+                      compiled_->profiles(),
+                      training_request(costs),
+                      options.budget_bytes,
+                      compiled_->recomputing_profiles(),
+                      options.knobs.value_or(PlanKnobs{})};
+  if (options.knobs) {
+    plan_ = make_plan(request);
+  } else {
+    SearchResult found =
+        search_plan(request, {simulated(machine), options.may_use_disk, options.durable});
+    plan_ = std::move(found.plan);
+    request.knobs = found.knobs;
+    candidates_ = std::move(found.candidates);
+  }
+  knobs_ = request.knobs;
   arena_bytes_ = plan_.arena_bytes;
-  if (!shape_.with_evaluation) return;
-  evaluation_program_ = model_.program(
-      build_options(Mode::evaluation, shape_.rows, shape_.sequence_length, shape_.dtype));
+  if (shape_.with_evaluation) plan_evaluation(std::move(request));
+}
+
+void TrainingEngine::plan_evaluation(PlanRequest request) {
+  evaluation_program_ = model_.program(build_options(BuildOptions::Mode::evaluation, shape_.rows,
+                                                     shape_.sequence_length, shape_.dtype));
   compiled_evaluation_ = std::make_unique<CompiledProgram>(evaluation_program_, CompileOptions{});
   request.program = &evaluation_program_;
   request.segments = compiled_evaluation_->profiles();
+  request.recomputing.clear();
   request.training->forward_only = true;
   evaluation_plan_ = make_plan(request);
   arena_bytes_ = std::max(arena_bytes_, evaluation_plan_.arena_bytes);
 }
 
-void TrainingEngine::allocate() {
+void TrainingEngine::allocate(const std::string& folder) {
   arena_ = std::make_shared<HostArena>(arena_bytes_);
-  executor_ =
-      std::make_unique<Executor>(*compiled_, plan_, arena_, UpdateSetup{rule_.get(), specs_});
+  std::shared_ptr<DiskTiers> tiers;
+  if (durable()) {
+    durable_ = std::make_unique<DurableState>(folder, program_, plan_, plan_.scratch_bytes,
+                                              static_cast<std::uint64_t>(knobs_.store_block));
+    tiers = durable_->tiers();
+  }
+  executor_ = std::make_unique<Executor>(*compiled_, plan_, arena_,
+                                         UpdateSetup{rule_.get(), specs_}, tiers);
   if (!shape_.with_evaluation) return;
-  evaluator_ = std::make_unique<Executor>(*compiled_evaluation_, evaluation_plan_, arena_);
+  evaluator_ = std::make_unique<Executor>(*compiled_evaluation_, evaluation_plan_, arena_,
+                                          UpdateSetup{}, tiers);
   for (size_t p = 0; p < program_.parameters.size(); ++p)
-    ensure(executor_->weight(static_cast<int>(p)) == evaluator_->weight(static_cast<int>(p)),
+    ensure(plan_.weights[p] < 0 ||
+               executor_->weight(static_cast<int>(p)) == evaluator_->weight(static_cast<int>(p)),
            "[engine] validation would read other weights than training writes");
+}
+
+std::optional<std::int64_t> TrainingEngine::stored_step() const {
+  if (!durable_ || durable_->fresh()) return std::nullopt;
+  return durable_->step();
+}
+
+void TrainingEngine::restore() {
+  durable_->read_residents(arena_->data());
+}
+
+void TrainingEngine::take_weights(const std::function<void(const WeightSink&)>& produce) {
+  if (!durable_) {
+    produce(sink_to_memory(program_, [this](int p) { return master(p); }));
+    return;
+  }
+  durable_->fill(produce);
+  restore();
 }
 
 MasterMemory TrainingEngine::master(int parameter) const {
@@ -127,11 +178,11 @@ MasterMemory TrainingEngine::master(int parameter) const {
 }
 
 void TrainingEngine::load(const WeightReader& reader) {
-  load_weights(program_, model_, reader, [this](int p) { return master(p); });
+  take_weights([&](const WeightSink& sink) { load_weights(program_, model_, reader, sink); });
 }
 
 void TrainingEngine::randomise(std::uint64_t seed) {
-  randomise_weights(program_, model_, seed, [this](int p) { return master(p); });
+  take_weights([&](const WeightSink& sink) { randomise_weights(program_, model_, seed, sink); });
 }
 
 double TrainingEngine::step(std::span<const Batch> batches, std::int64_t target_tokens,
@@ -190,8 +241,9 @@ EvaluationEngine::EvaluationEngine(const Model& model, std::int64_t rows,
 }
 
 void EvaluationEngine::load(const WeightReader& reader) {
-  load_weights(program_, model_, reader,
-               [this](int p) { return MasterMemory{executor_->weight(p)}; });
+  load_weights(program_, model_, reader, sink_to_memory(program_, [this](int p) {
+                 return MasterMemory{executor_->weight(p)};
+               }));
 }
 
 void EvaluationEngine::evaluate(const Batch& batch, EvaluationTotals& totals) {

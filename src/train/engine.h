@@ -11,8 +11,11 @@
 #include "costs/cost_model.h"
 #include "data/batch.h"
 #include "exec/executor.h"
+#include "machine/machine.h"
 #include "models/model.h"
 #include "optim/update_rule.h"
+#include "plan/search.h"
+#include "train/durable_state.h"
 #include "train/load_weights.h"
 #include "weights/checkpoint.h"
 
@@ -31,16 +34,32 @@ struct EvaluationTotals {
   std::int64_t target_tokens = 0;
 };
 
+// How a run is to be planned.
+struct PlanningOptions {
+  std::int64_t budget_bytes = 0;        // of the arena; 0: none
+  const Machine* machine = nullptr;     // absent: one with typical rates; needed only meanwhile
+  bool may_use_disk = false;            // what does not fit in RAM may come and go
+  bool durable = false;                 // the run has a store already and goes on with it
+  std::optional<PlanKnobs> knobs = {};  // in place of a search
+};
+
 class TrainingEngine {
  public:
-  // Plans first: throws OutOfMemory before any memory is taken when the plan exceeds `budget_bytes`
-  // (0: none), InvalidArgument when the sequence is longer than the model allows.
-  // With `costs`, needed only meanwhile, the plan's tasks are priced.
+  // Plans first: throws OutOfMemory before any memory is taken when no plan fits the budget,
+  // InvalidArgument when the sequence is longer than the model allows.
   TrainingEngine(const Model& model, const TrainingShape& shape, const OptimizerOptions& optimizer,
-                 std::int64_t budget_bytes, const CostModel* costs = nullptr);
+                 const PlanningOptions& options);
+  TrainingEngine(const Model& model, const TrainingShape& shape, const OptimizerOptions& optimizer,
+                 std::int64_t budget_bytes)
+      : TrainingEngine(model, shape, optimizer, PlanningOptions{.budget_bytes = budget_bytes}) {}
 
   const Program& program() const { return program_; }
   const Plan& plan() const { return plan_; }
+  const PlanKnobs& knobs() const { return knobs_; }
+  // What else would have fit, the plan's own first.
+  const std::vector<Candidate>& candidates() const { return candidates_; }
+  // Every step becomes durable: the plan keeps the state in a store, not in checkpoints.
+  bool durable() const { return plan_.store_bytes > 0; }
   // Arena of all phases; takes memory on first use.
   std::int64_t arena_bytes() const { return arena_bytes_; }
   // Model FLOPs of one step with a target everywhere: 6 per parameter and token, and causal
@@ -49,10 +68,20 @@ class TrainingEngine {
   // The same with the head's part for positions that have a target alone.
   double step_flops(std::int64_t target_tokens) const;
 
-  // Maps the arena. Call once, before everything below.
-  void allocate();
+  // Maps the arena. Call once, before everything below. A durable plan opens or makes its store in
+  // `folder`; throws as DurableState.
+  void allocate(const std::string& folder = {});
   void load(const WeightReader& reader);
   void randomise(std::uint64_t seed);
+
+  // Durable plans. The step that the store stands at; absent when nothing was committed: then load
+  // or randomise, and commit step 0.
+  std::optional<std::int64_t> stored_step() const;
+  std::string stored_blob() const { return durable_->blob(); }
+  // Brings to RAM what lives there.
+  void restore();
+  // Makes the state durable as that of `step`, with the caller's bytes. Throws Io.
+  void commit(std::int64_t step, std::string_view blob) { durable_->commit(step, blob); }
 
   // One update on `accumulation` microbatches with `target_tokens` targets together. Returns the
   // mean loss per target token. Throws as Executor::run.
@@ -61,14 +90,17 @@ class TrainingEngine {
   // Adds one batch to the totals; weights do not change.
   void evaluate(const Batch& batch, EvaluationTotals& totals);
 
-  // Everything a checkpoint holds, in program order.
+  // Everything a checkpoint holds, in program order; not for durable plans.
   std::vector<NamedMemory> state() const;
   Executor& executor() { return *executor_; }
 
  private:
-  void plan_training(std::int64_t budget_bytes, const CostModel* costs);
+  void plan_training(const PlanningOptions& options);
+  TrainingRequest training_request(const CostModel& costs);
   void price_updates(const CostModel& costs, TrainingRequest& training) const;
+  void plan_evaluation(PlanRequest request);
   MasterMemory master(int parameter) const;
+  void take_weights(const std::function<void(const WeightSink&)>& produce);
 
   const Model& model_;
   TrainingShape shape_;
@@ -77,7 +109,10 @@ class TrainingEngine {
   std::vector<ParameterSpec> specs_;
   std::unique_ptr<CompiledProgram> compiled_, compiled_evaluation_;
   Plan plan_, evaluation_plan_;
+  PlanKnobs knobs_;
+  std::vector<Candidate> candidates_;
   std::int64_t arena_bytes_ = 0;
+  std::unique_ptr<DurableState> durable_;  // before the executors, which use it
   std::shared_ptr<HostArena> arena_;
   std::unique_ptr<Executor> executor_, evaluator_;
 };

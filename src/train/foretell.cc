@@ -75,6 +75,22 @@ void add_events(const Program& program, const Plan& plan, const std::vector<Task
 
 }  // namespace
 
+namespace {
+
+Rate steady(double rate) {
+  return {rate, rate, rate};
+}
+
+DiskMachine typical_disk() {
+  DiskMachine disk;
+  disk.read_gb_per_second = steady(2);
+  disk.write_gb_per_second = steady(1);
+  disk.latency_seconds = 1e-4;
+  return disk;
+}
+
+}  // namespace
+
 MachineChoice choose_machine(const std::string& path) {
   MachineChoice choice;
   choice.path = path;
@@ -100,14 +116,24 @@ SimulatedMachine simulated(const Machine& machine) {
     for (const Resource by : kResources)
       result.slowdown[static_cast<size_t>(of)][static_cast<size_t>(by)] =
           factor_of(machine, of, by);
-  if (!machine.disk) return result;
+  const DiskMachine disk = machine.disk.value_or(typical_disk());
   const auto set = [&](Resource resource, const Rate& rate) {
     result.bytes_per_second[static_cast<size_t>(resource)] = rate.median * 1e9;
-    result.latency_seconds[static_cast<size_t>(resource)] = machine.disk->latency_seconds;
+    result.latency_seconds[static_cast<size_t>(resource)] = disk.latency_seconds;
   };
-  set(Resource::disk_read, machine.disk->read_gb_per_second);
-  set(Resource::disk_write, machine.disk->write_gb_per_second);
+  set(Resource::disk_read, disk.read_gb_per_second);
+  set(Resource::disk_write, disk.write_gb_per_second);
   return result;
+}
+
+Machine typical_machine() {
+  Machine machine;
+  machine.name = "typical";
+  machine.cpu.gemm_f32_gflops = steady(200);
+  machine.cpu.gemm_bf16_gflops = steady(400);
+  machine.ram.copy_gb_per_second = steady(20);
+  machine.disk = typical_disk();
+  return machine;
 }
 
 Forecast::Forecast(const Plan& plan, const Machine& machine) {

@@ -26,6 +26,10 @@ std::string show_age(const Machine& machine, double now);
 
 SimulatedMachine simulated(const Machine& machine);
 
+// Stands in where nothing was measured: rates of an ordinary laptop, so that plans can be compared.
+// No time is foretold from it.
+Machine typical_machine();
+
 // How long a step takes.
 class Forecast {
  public:

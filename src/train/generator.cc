@@ -56,8 +56,9 @@ Generator::Generator(const Model& model, const GeneratorShape& shape, std::int64
 
 void Generator::load(const WeightReader& reader) {
   const Chunk& chunk = chunks_.front();
-  load_weights(*chunk.program, model_, reader,
-               [&](int p) { return MasterMemory{chunk.executor->weight(p)}; });
+  load_weights(*chunk.program, model_, reader, sink_to_memory(*chunk.program, [&](int p) {
+    return MasterMemory{chunk.executor->weight(p)};
+  }));
 }
 
 // The largest chunk that is filled, or the smallest that takes all that is left.

@@ -33,25 +33,32 @@ void store(DType dtype, const MasterMemory& memory, std::int64_t first, const fl
     store_master(values + i, std::min(kPiece, count - i), weight + i, rounded_away.data());
 }
 
-// Calls produce(first, count, values) for pieces of each parameter and stores what it wrote.
+// Calls produce(row, rows, values) for pieces of a parameter and hands on what it wrote.
 template <class F>
-void fill(const ProgramParameter& parameter, const MasterMemory& memory, std::vector<float>& buffer,
+void fill(const Program& program, size_t p, const WeightSink& sink, std::vector<float>& buffer,
           F produce) {
-  const std::int64_t rows = row_count(parameter.type.shape),
-                     columns = column_count(parameter.type.shape);
-  const std::int64_t step = transfer_rows(parameter.type.shape);
+  const Shape& shape = program.parameters[p].type.shape;
+  const std::int64_t rows = row_count(shape), columns = column_count(shape);
+  const std::int64_t step = transfer_rows(shape);
   for (std::int64_t row = 0; row < rows; row += step) {
     const std::int64_t count = std::min(step, rows - row);
     buffer.resize(static_cast<size_t>(count * columns));
     produce(row, count, buffer.data());
-    store(parameter.type.dtype, memory, row * columns, buffer.data(), count * columns);
+    sink(static_cast<int>(p), row * columns, count * columns, buffer.data());
   }
 }
 
 }  // namespace
 
+WeightSink sink_to_memory(const Program& program, MasterOf master) {
+  return [&program, master = std::move(master)](int p, std::int64_t first, std::int64_t count,
+                                                const float* values) {
+    store(program.parameters[static_cast<size_t>(p)].type.dtype, master(p), first, values, count);
+  };
+}
+
 void load_weights(const Program& program, const Model& model, const WeightReader& reader,
-                  const MasterOf& master) {
+                  const WeightSink& sink) {
   std::unordered_map<std::string, WeightSource> sources;
   for (const WeightSource& source : model.weights()) sources[source.parameter] = source;
   std::vector<float> buffer;
@@ -59,15 +66,14 @@ void load_weights(const Program& program, const Model& model, const WeightReader
     const ProgramParameter& parameter = program.parameters[p];
     const auto source = sources.find(parameter.name);
     ensure(source != sources.end(), "[weights] parameter '{}' has no source", parameter.name);
-    fill(parameter, master(static_cast<int>(p)), buffer,
-         [&](std::int64_t row, std::int64_t rows, float* values) {
-           reader.read(source->second, parameter.type.shape, row, rows, values);
-         });
+    fill(program, p, sink, buffer, [&](std::int64_t row, std::int64_t rows, float* values) {
+      reader.read(source->second, parameter.type.shape, row, rows, values);
+    });
   }
 }
 
 void randomise_weights(const Program& program, const Model& model, std::uint64_t seed,
-                       const MasterOf& master) {
+                       const WeightSink& sink) {
   constexpr std::uint64_t kStream = 0x77656967687473;  // apart from the data's streams
   const double deviation = model.initializer_range();
   std::unordered_map<std::string, WeightSource> sources;
@@ -81,18 +87,16 @@ void randomise_weights(const Program& program, const Model& model, std::uint64_t
     const bool bias = parameter.name.ends_with(".bias");
     const float neutral = bias || counts_from_one ? 0.0f : 1.0f;
     const std::int64_t columns = column_count(parameter.type.shape);
-    fill(parameter, master(static_cast<int>(p)), buffer,
-         [&](std::int64_t row, std::int64_t rows, float* values) {
-           constexpr std::int64_t kGrain = 16384;
-           parallel_for(rows * columns, kGrain, [&](std::int64_t begin, std::int64_t end) {
-             for (std::int64_t i = begin; i < end; ++i)
-               values[i] =
-                   matrix
-                       ? static_cast<float>(
-                             deviation * rng.normal(static_cast<std::uint64_t>(row * columns + i)))
-                       : neutral;
-           });
-         });
+    fill(program, p, sink, buffer, [&](std::int64_t row, std::int64_t rows, float* values) {
+      constexpr std::int64_t kGrain = 16384;
+      parallel_for(rows * columns, kGrain, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i)
+          values[i] =
+              matrix ? static_cast<float>(deviation *
+                                          rng.normal(static_cast<std::uint64_t>(row * columns + i)))
+                     : neutral;
+      });
+    });
   }
 }
 

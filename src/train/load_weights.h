@@ -17,13 +17,20 @@ struct MasterMemory {
 };
 using MasterOf = std::function<MasterMemory(int parameter)>;
 
-// Streams every parameter through a transfer buffer.
+// Takes `count` f32 values from element `first` of a parameter on; in order, without gaps.
+using WeightSink =
+    std::function<void(int parameter, std::int64_t first, std::int64_t count, const float* values)>;
+
+// Stores what comes in memory.
+WeightSink sink_to_memory(const Program& program, MasterOf master);
+
+// Streams every parameter, in program order, through a transfer buffer.
 void load_weights(const Program& program, const Model& model, const WeightReader& reader,
-                  const MasterOf& master);
+                  const WeightSink& sink);
 
 // Matrices normal with the model's deviation, norm weights neutral, biases zero; element i of
 // parameter p depends on (seed, p, i) alone.
 void randomise_weights(const Program& program, const Model& model, std::uint64_t seed,
-                       const MasterOf& master);
+                       const WeightSink& sink);
 
 }  // namespace outsize

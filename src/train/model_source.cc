@@ -8,6 +8,7 @@
 #include "formats/gguf_writer.h"
 #include "report/run_folder.h"
 #include "tokenizer/tokenizer_export.h"
+#include "train/store_weights.h"
 #include "weights/checkpoint.h"
 #include "weights/export.h"
 
@@ -29,12 +30,15 @@ ModelSource::ModelSource(const std::string& path) : path_(path), model_path_(pat
   if (is_run_folder(path)) {
     kind_ = Kind::run;
     model_path_ = path + "/model";
-    run_step_ = latest_checkpoint_of(path);
-    if (!run_step_)
-      fail(ErrorKind::InvalidArgument,
-           "[model] {}: the run has no checkpoint yet; try again after train.save_every steps",
-           path);
-    checkpoint_ = path + "/checkpoints/step-" + std::to_string(*run_step_);
+    run_step_ = stored_step_of(path);
+    if (!run_step_) {
+      run_step_ = latest_checkpoint_of(path);
+      if (!run_step_)
+        fail(ErrorKind::InvalidArgument,
+             "[model] {}: the run has no checkpoint yet; try again after train.save_every steps",
+             path);
+      checkpoint_ = path + "/checkpoints/step-" + std::to_string(*run_step_);
+    }
   } else if (fs::is_directory(path, ignored)) {
     kind_ = Kind::hf_folder;
   } else {
@@ -78,14 +82,18 @@ std::unique_ptr<Tokenizer> ModelSource::tokenizer() const {
   return load_tokenizer(tokenizer_path(model_path_));
 }
 
+std::unique_ptr<WeightReader> ModelSource::open_weights() const {
+  if (kind_ == Kind::gguf) return open_gguf_weights(model_path_);
+  if (kind_ == Kind::hf_folder) return open_hf_weights(model_path_);
+  return checkpoint_.empty() ? open_store_weights(path_) : open_checkpoint_weights(checkpoint_);
+}
+
 std::unique_ptr<WeightReader> ModelSource::weights() const {
   if (kind_ == Kind::config_only)
     fail(ErrorKind::InvalidArgument,
          "[model] {}: a configuration without weights; try init: random, or the model's folder",
          path_);
-  std::unique_ptr<WeightReader> reader = kind_ == Kind::run ? open_checkpoint_weights(checkpoint_)
-                                         : kind_ == Kind::gguf ? open_gguf_weights(model_path_)
-                                                               : open_hf_weights(model_path_);
+  std::unique_ptr<WeightReader> reader = open_weights();
   std::map<std::string, Shape> shapes;
   for (const ProgramParameter& parameter : parameters_of(*model_, DType::f32))
     shapes[parameter.name] = parameter.type.shape;

@@ -38,12 +38,14 @@ class ModelSource {
   GgufMetadata gguf_tokenizer() const;
 
  private:
+  std::unique_ptr<WeightReader> open_weights() const;
+
   enum class Kind { hf_folder, gguf, config_only, run };
 
   std::string path_;  // as given
   Kind kind_;
   std::string model_path_;  // where configuration and tokenizer lie
-  std::string checkpoint_;  // run folders
+  std::string checkpoint_;  // run folders; empty where a store has the state
   std::optional<std::int64_t> run_step_;
   std::unique_ptr<Model> model_;
 };

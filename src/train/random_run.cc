@@ -1,8 +1,15 @@
 #include "train/random_run.h"
 
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
 #include "core/error.h"
 #include "core/rng.h"
+#include "machine/machine_file.h"
 #include "models/model.h"
+#include "train/run_setup.h"
 
 namespace outsize {
 
@@ -16,14 +23,38 @@ RandomRun::RandomRun(const RandomRunOptions& options)
          "[bench] microbatch does not divide batch; got {}; expected a divisor of {}", rows,
          options.batch);
   const int accumulation = static_cast<int>(options.batch / rows);
+  std::optional<Machine> machine;
+  if (!options.machine.empty()) machine = read_machine(options.machine);
+  PlanningOptions planning{.machine = machine ? &*machine : nullptr};
+  if (options.memory > 0) {
+    planning.budget_bytes = arena_budget(options.memory);
+    planning.may_use_disk = true;
+  }
   engine_ = std::make_unique<TrainingEngine>(
       *model_, TrainingShape{rows, options.length, accumulation, dtype_, false},
-      OptimizerOptions{.name = options.optimizer}, 0);
-  engine_->allocate();
+      OptimizerOptions{.name = options.optimizer}, planning);
+  if (machine) forecast_.emplace(engine_->plan(), *machine);
+  if (engine_->durable()) make_folder();
+  engine_->allocate(own_folder_);
   engine_->randomise(1);
+  if (engine_->durable()) engine_->commit(0, "");
   for (int m = 0; m < accumulation; ++m)
     batches_.push_back(random_batch(rows, static_cast<std::uint64_t>(m)));
   for (const Batch& batch : batches_) targets_ += batch.target_tokens;
+}
+
+RandomRun::~RandomRun() {
+  engine_.reset();
+  std::error_code ignored;
+  if (!own_folder_.empty()) std::filesystem::remove_all(own_folder_, ignored);
+}
+
+void RandomRun::make_folder() {
+  std::string name = options_.folder + "/outsize-bench-XXXXXX";
+  if (::mkdtemp(name.data()) == nullptr)
+    fail(ErrorKind::Io, "[bench] {}: no folder can be made there; got '{}'", options_.folder,
+         std::strerror(errno));
+  own_folder_ = name;
 }
 
 Batch RandomRun::random_batch(std::int64_t rows, std::uint64_t stream) const {
@@ -47,7 +78,10 @@ Batch RandomRun::random_batch(std::int64_t rows, std::uint64_t stream) const {
 }
 
 double RandomRun::step() {
-  return engine_->step(batches_, targets_, {.step = ++steps_, .lr = 1e-4, .clip = 1.0});
+  const double loss =
+      engine_->step(batches_, targets_, {.step = ++steps_, .lr = 1e-4, .clip = 1.0});
+  if (engine_->durable()) engine_->commit(steps_, "");
+  return loss;
 }
 
 }  // namespace outsize

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "train/engine.h"
+#include "train/foretell.h"
 
 namespace outsize {
 
@@ -17,6 +19,9 @@ struct RandomRunOptions {
   std::int64_t length = 512;      // tokens per row
   std::int64_t microbatch = 0;    // rows at once, a divisor of batch; 0: as in training
   std::int64_t target_every = 1;  // one position in so many has a target
+  std::int64_t memory = 0;        // bytes for the process, 0: no limit; the rest goes to disk
+  std::string folder = ".";       // where a folder for that is made, and removed at the end
+  std::string machine;            // file that the plan is for; empty: rates of a typical one
 };
 
 class RandomRun {
@@ -24,20 +29,28 @@ class RandomRun {
   // Plans, takes the memory and fills it. Throws InvalidArgument when microbatch does not divide
   // batch, and as TrainingEngine and open_model do.
   explicit RandomRun(const RandomRunOptions& options);
+  ~RandomRun();
+  RandomRun(const RandomRun&) = delete;
+  RandomRun& operator=(const RandomRun&) = delete;
 
   // One update; the loss. The first touches fresh pages: leave it out of a measurement.
   double step();
   TrainingEngine& engine() { return *engine_; }
   DType dtype() const { return dtype_; }
+  // Of a step, by the machine file; absent without one.
+  const std::optional<Forecast>& forecast() const { return forecast_; }
   std::int64_t tokens() const { return options_.batch * options_.length; }
 
  private:
+  void make_folder();
   Batch random_batch(std::int64_t rows, std::uint64_t stream) const;
 
   RandomRunOptions options_;
   DType dtype_;
   std::unique_ptr<Model> model_;
+  std::string own_folder_;  // empty: nothing on disk
   std::unique_ptr<TrainingEngine> engine_;
+  std::optional<Forecast> forecast_;
   std::vector<Batch> batches_;
   std::int64_t targets_ = 0;
   std::int64_t steps_ = 0;

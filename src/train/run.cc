@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -26,6 +27,7 @@
 #include "train/model_source.h"
 #include "train/run_setup.h"
 #include "train/show_plan.h"
+#include "train/step_record.h"
 
 namespace outsize {
 namespace {
@@ -72,9 +74,32 @@ PlanContext plan_context(const RunConfig& config, std::int64_t steps) {
           steps};
 }
 
-class Run {
+// A store on another disk is linked from the run folder, where everyone looks for it.
+void link_store(const RunConfig& config) {
+  namespace fs = std::filesystem;
+  const fs::path link = fs::path(config.run) / "store";
+  std::error_code error;
+  if (!config.budget.disk || fs::exists(link, error)) return;
+  std::string name = fs::absolute(config.run).lexically_normal().string();
+  std::replace(name.begin(), name.end(), '/', '_');
+  const fs::path target = fs::absolute(*config.budget.disk) / ("outsize" + name);
+  fs::create_directories(target, error);
+  if (!error) fs::create_directory_symlink(target, link, error);
+  if (error)
+    fail(ErrorKind::Io, "[run] budget.disk: {} cannot be used for the state of {}; got '{}'",
+         target.string(), config.run, error.message());
+}
+
+PlanningOptions planning_options(const RunConfig& config, const MachineChoice& choice) {
+  return {.budget_bytes = arena_budget(config.budget.memory),
+          .machine = choice.machine ? &*choice.machine : nullptr,
+          .may_use_disk = true,
+          .durable = DurableState::exists(config.run)};
+}
+
+class TrainingRun {
  public:
-  Run(const RunConfig& config, const std::string& trace_path)
+  TrainingRun(const RunConfig& config, const std::string& trace_path)
       : config_(config),
         trace_path_(trace_path),
         folder_(config.run),
@@ -94,6 +119,7 @@ class Run {
     // The evaluation before the first step stands under step 0: a run without checkpoint makes it
     // again.
     metrics_.emplace(folder_.metrics_path(), folder_.tensorboard_path(), resumed ? step_ : -1);
+    if (unwritten_ && metrics_->last_step() < unwritten_->step) metrics_->write(*unwritten_);
     gemm_.emplace(config_.train.dtype);
     const SignalWatch watch;
     if (step_ == 0) validate();  // where the model stands before it has learnt anything
@@ -139,10 +165,8 @@ class Run {
     steps_ = total_steps(config_, *train_data_);
     const TrainingShape shape = training_shape(config_);
     const MachineChoice choice = choose_machine(config_.machine);
-    std::optional<CostModel> costs;
-    if (choice.machine) costs.emplace(*choice.machine);
     engine_.emplace(source_.model(), shape, optimizer_options(config_.train.optimizer),
-                    arena_budget(config_.budget.memory), costs ? &*costs : nullptr);
+                    planning_options(config_, choice));
     if (choice.machine) forecast_.emplace(engine_->plan(), *choice.machine);
     PlanContext context = plan_context(config_, steps_);
     context.forecast = forecast_ ? &*forecast_ : nullptr;
@@ -152,15 +176,37 @@ class Run {
     options.log_every = config_.train.log_every;
     progress_.emplace(options);
     progress_->note(describe_plan(source_.model(), *engine_, context));
-    engine_->allocate();
+    if (engine_->durable()) link_store(config_);
+    engine_->allocate(config_.run);
   }
 
-  bool restore() {
+  bool restore() { return engine_->durable() ? restore_store() : restore_checkpoint(); }
+
+  bool restore_checkpoint() {
     const auto latest = folder_.latest_checkpoint();
     if (!latest) return false;
     const std::string path = folder_.checkpoint_path(*latest);
     const CheckpointInfo info = read_checkpoint_info(path);
     load_checkpoint(path, engine_->state());
+    resume_after(info);
+    return true;
+  }
+
+  bool restore_store() {
+    if (folder_.latest_checkpoint())
+      fail(ErrorKind::Unsupported,
+           "[run] {}: the run has checkpoints, and its plan now keeps the state on disk; try the "
+           "budget.memory it began with",
+           folder_.path());
+    if (!engine_->stored_step()) return false;
+    const StepRecord record = parse_step_record(engine_->stored_blob(), folder_.path());
+    engine_->restore();
+    unwritten_ = record.metrics;
+    resume_after(record.info);
+    return true;
+  }
+
+  void resume_after(const CheckpointInfo& info) {
     batches_->restore(cursor_from_json(info.cursor));
     step_ = saved_ = info.step;
     progress_->note(fmt::format("resumed after step {} of {}", step_, steps_));
@@ -168,7 +214,10 @@ class Run {
       progress_->note(
           fmt::format("warning: the run began with {} threads, {}; bits may differ from now on",
                       info.threads, info.isa));
-    return true;
+  }
+
+  CheckpointInfo checkpoint_info() const {
+    return {step_, to_json(batches_->cursor()), thread_count(), name_of(active_isa())};
   }
 
   void start() {
@@ -177,6 +226,7 @@ class Run {
       engine_->randomise(static_cast<std::uint64_t>(config_.train.seed));
     else
       engine_->load(*source_.weights());
+    if (engine_->durable()) engine_->commit(0, to_text({checkpoint_info(), {}}));
   }
 
   void take_step() {
@@ -196,6 +246,10 @@ class Run {
     metrics.peak_rss_bytes = peak_rss_bytes();
     if (forecast_)
       metrics.predicted_seconds = forecast_->seconds(static_cast<double>(targets) / positions());
+    if (engine_->durable()) {
+      metrics_->sync();  // the lines before this one: a loss of power must not leave a hole
+      engine_->commit(step_, to_text({checkpoint_info(), metrics}));
+    }
     metrics_->write(metrics);
     ProgressStep shown{step_,           metrics.loss, metrics.tokens,
                        metrics.seconds, std::nullopt, metrics.predicted_seconds};
@@ -246,11 +300,9 @@ class Run {
   }
 
   void save() {
-    if (step_ == 0 || step_ == saved_) return;
+    if (engine_->durable() || step_ == 0 || step_ == saved_) return;
     metrics_->sync();
-    const CheckpointInfo info{step_, to_json(batches_->cursor()), thread_count(),
-                              name_of(active_isa())};
-    save_checkpoint(folder_.checkpoint_path(step_), info, engine_->state());
+    save_checkpoint(folder_.checkpoint_path(step_), checkpoint_info(), engine_->state());
     saved_ = step_;
     folder_.prune_checkpoints(std::max<std::int64_t>(1, config_.train.keep_checkpoints));
     progress_->note(fmt::format("step {}: saved {}", step_, folder_.checkpoint_path(step_)));
@@ -271,6 +323,7 @@ class Run {
   std::vector<Batch> microbatches_;
   Batch validation_batch_;  // kept, so that its memory is taken once
   std::optional<MetricsWriter> metrics_;
+  std::optional<StepMetrics> unwritten_;  // of the step resumed from, if its line may be missing
   std::optional<GemmMeter> gemm_;
   double gemm_gflops_ = 0, gemm_measured_at_ = -HUGE_VAL;  // of seconds_now
   std::int64_t step_ = 0, steps_ = 0, saved_ = -1;
@@ -280,7 +333,7 @@ class Run {
 
 RunOutcome run_training(const RunConfig& config, const std::string& trace_path) {
   if (config.threads > 0) set_thread_count(config.threads);
-  return Run(config, trace_path).run();
+  return TrainingRun(config, trace_path).run();
 }
 
 std::string show_plan(const RunConfig& config, bool json, const std::string& trace_path) {
@@ -288,10 +341,8 @@ std::string show_plan(const RunConfig& config, bool json, const std::string& tra
   const ModelSource source(config.model);
   TrainingShape shape = training_shape(config);
   const MachineChoice choice = choose_machine(config.machine);
-  std::optional<CostModel> costs;
-  if (choice.machine) costs.emplace(*choice.machine);
   const TrainingEngine engine(source.model(), shape, optimizer_options(config.train.optimizer),
-                              arena_budget(config.budget.memory), costs ? &*costs : nullptr);
+                              planning_options(config, choice));
   std::optional<Forecast> forecast;
   if (choice.machine) forecast.emplace(engine.plan(), *choice.machine);
   PlanContext context = plan_context(config, config.train.steps.value_or(0));

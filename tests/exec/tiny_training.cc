@@ -56,7 +56,10 @@ TinyTraining::TinyTraining(const TrainingSetup& setup)
       training.optimizer.back().push_back({state.name, state.count * size_of(state.dtype)});
     training.update_scratch_bytes.push_back(rule_->workspace_bytes(specs.back()));
   }
-  Plan plan = make_plan({&program_, compiled_->profiles(), training, 0});
+  PlanRequest request{&program_, compiled_->profiles(), training, 0,
+                      compiled_->recomputing_profiles()};
+  if (!request.recomputing.empty()) request.knobs.recompute.assign(program_.calls.size(), 1);
+  Plan plan = make_plan(request);
   arena_ = std::make_shared<HostArena>(plan.arena_bytes);
   executor_ = std::make_unique<Executor>(*compiled_, std::move(plan), arena_,
                                          UpdateSetup{rule_.get(), specs});

@@ -66,7 +66,9 @@ Plan plan_for(const Program& program, const CompiledProgram& compiled, const Upd
       training.optimizer.back().push_back({state.name, state.count * size_of(state.dtype)});
     training.update_scratch_bytes.push_back(rule.workspace_bytes(specs.back()));
   }
-  return make_plan({&program, compiled.profiles(), training, 0});
+  PlanRequest request{&program, compiled.profiles(), training, 0, compiled.recomputing_profiles()};
+  if (!request.recomputing.empty()) request.knobs.recompute.assign(program.calls.size(), 1);
+  return make_plan(request);
 }
 
 void write_batch(const Executor& executor, const Batch& batch) {
@@ -106,13 +108,14 @@ Trained train_with_options(const Golden& golden, DType dtype, const CompileOptio
   Plan plan = plan_for(program, compiled, *rule, specs);
   auto arena = std::make_shared<HostArena>(plan.arena_bytes);
   Executor executor(compiled, std::move(plan), arena, {rule.get(), specs});
-  load_weights(program, *golden.model, *golden.weights, [&](int p) {
+  const auto master = [&](int p) {
     MasterMemory memory{executor.weight(p), nullptr};
     if (program.parameters[static_cast<size_t>(p)].type.dtype == DType::bf16)
       memory.low = static_cast<std::int16_t*>(
           executor.buffer(executor.plan().optimizer[static_cast<size_t>(p)].front()));
     return memory;
-  });
+  };
+  load_weights(program, *golden.model, *golden.weights, sink_to_memory(program, master));
   const auto targets = static_cast<double>(golden.batch.target_tokens);
   return train(golden, executor, [&](const StepArgs& args) {
     write_batch(executor, golden.batch);

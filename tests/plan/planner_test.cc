@@ -70,7 +70,8 @@ TEST(Planner, IsDeterministic) {
 TEST(Planner, MoreMicrobatchesTakeOnlyTheirBatches) {
   for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
     RandomRequest random(seed);
-    if (!random.request.training) continue;
+    const bool tied = random.program.calls.back().parameters.front() == 0;
+    if (!random.request.training || tied) continue;  // tied: a cotangent waits per microbatch
     random.request.training->accumulation = 3;
     const Plan three = make_plan(random.request);
     random.request.training->accumulation = 9;

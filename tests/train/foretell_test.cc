@@ -36,12 +36,11 @@ struct Foretold {
   explicit Foretold(double gflops, int accumulation = 2)
       : machine(made_up(gflops)),
         model(tiny_model("llama")),
-        costs(machine),
-        engine(*model, {2, 32, accumulation, DType::f32, false}, {.name = "adamw"}, 0, &costs),
+        engine(*model, {2, 32, accumulation, DType::f32, false}, {.name = "adamw"},
+               PlanningOptions{.machine = &machine}),
         forecast(engine.plan(), machine) {}
   Machine machine;
   std::unique_ptr<Model> model;
-  CostModel costs;
   TrainingEngine engine;
   Forecast forecast;
 };

@@ -36,12 +36,12 @@ class SimMover : public PieceMover {
       : disk_(disk), node_(std::move(node)) {
     pieces_.reserve(static_cast<std::size_t>(depth));
   }
-  void start(const Piece& piece) noexcept override { pieces_.push_back(piece); }
+  void start(const FilePiece& piece) noexcept override { pieces_.push_back(piece); }
   void flush() noexcept override {}
   int collect(std::span<MovedPiece> moved) noexcept override {
     std::size_t chosen = disk_.dice_.below(pieces_.size());
     if (disk_.dice_.chance(disk_.faults_.stall)) chosen = pieces_.size() - 1;  // the oldest waits
-    const Piece piece = pieces_[chosen];
+    const FilePiece piece = pieces_[chosen];
     pieces_.erase(pieces_.begin() + static_cast<std::ptrdiff_t>(chosen));
     const bool was_up = !disk_.crashed_;
     moved[0] = {piece.id, disk_.move(*node_, piece)};
@@ -52,14 +52,14 @@ class SimMover : public PieceMover {
  private:
   // Writes that were under way when the machine went down, whole or torn.
   void reach_disk_by_chance() {
-    for (const Piece& piece : pieces_)
+    for (const FilePiece& piece : pieces_)
       if (piece.write && disk_.dice_.chance(0.5))
         disk_.write(*node_, piece, disk_.dice_.below(piece.bytes + 1));
   }
 
   SimDisk& disk_;
   std::shared_ptr<SimNode> node_;
-  std::vector<Piece> pieces_;
+  std::vector<FilePiece> pieces_;
 };
 
 class SimFile : public RawFile {
@@ -110,12 +110,12 @@ void SimDisk::maybe_damage(SimNode& node) {
   node.durable[at] = node.now[at];
 }
 
-void SimDisk::write(SimNode& node, const Piece& piece, std::uint64_t bytes) {
+void SimDisk::write(SimNode& node, const FilePiece& piece, std::uint64_t bytes) {
   std::memcpy(node.now.data() + piece.offset, piece.memory, bytes);
   node.unsynced.push_back({piece.offset, bytes});
 }
 
-std::int64_t SimDisk::move(SimNode& node, const Piece& piece) {
+std::int64_t SimDisk::move(SimNode& node, const FilePiece& piece) {
   const bool in_file = piece.offset <= node.now.size();
   std::uint64_t bytes =
       in_file ? std::min<std::uint64_t>(piece.bytes, node.now.size() - piece.offset) : 0;

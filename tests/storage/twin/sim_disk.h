@@ -85,8 +85,8 @@ class SimDisk : public Disk {
   bool begin_operation();  // false: the machine is down
   void name_operation(const std::string& path);
   void maybe_damage(SimNode& node);
-  std::int64_t move(SimNode& node, const Piece& piece);
-  void write(SimNode& node, const Piece& piece, std::uint64_t bytes);
+  std::int64_t move(SimNode& node, const FilePiece& piece);
+  void write(SimNode& node, const FilePiece& piece, std::uint64_t bytes);
   int sync(SimNode& node);
   void lose_unsynced(SimNode& node);
   void flip(std::byte& byte);

@@ -1,0 +1,195 @@
+#include "exec/disk_tiers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "core/error.h"
+#include "storage/checksum.h"
+
+namespace outsize {
+namespace {
+
+// Requests of one task under way at a time; the queues hold more than both directions' share.
+constexpr size_t kTickets = 24;
+
+std::vector<int> dense_groups(const Plan& plan) {
+  std::map<int, int> dense;
+  for (const auto& items : plan.store)
+    for (const StoreItem& item : items) dense[item.group] = 0;
+  int next = 0;
+  for (auto& [call, group] : dense) group = next++;
+  std::vector<int> groups(dense.empty() ? 0 : static_cast<size_t>(dense.rbegin()->first) + 1, -1);
+  for (const auto& [call, group] : dense) groups[static_cast<size_t>(call)] = group;
+  return groups;
+}
+
+bool in_store(const Plan& plan, const Move& move) {
+  const auto tier = [&](int id) { return plan.buffers[static_cast<size_t>(id)].extent.tier; };
+  return tier(move.from) == Tier::store || tier(move.to) == Tier::store;
+}
+
+}  // namespace
+
+StoreLayout store_layout(const Plan& plan, std::uint64_t identity, std::uint64_t block_bytes) {
+  StoreLayout layout;
+  layout.identity = identity;
+  layout.block_bytes = block_bytes;
+  const std::vector<int> groups = dense_groups(plan);
+  layout.groups.resize(static_cast<size_t>(
+      groups.empty() ? 0 : *std::max_element(groups.begin(), groups.end()) + 1));
+  for (const auto& items : plan.store)
+    for (const StoreItem& item : items) {
+      GroupSpec& group =
+          layout.groups[static_cast<size_t>(groups[static_cast<size_t>(item.group)])];
+      group.name = fmt::format("call {}", item.group);
+      group.extents.push_back({item.name, static_cast<std::uint64_t>(item.bytes)});
+    }
+  return layout;
+}
+
+std::vector<std::vector<StorePart>> store_parts(const Plan& plan) {
+  const std::vector<int> groups = dense_groups(plan);
+  std::vector<int> next(groups.size(), 0);
+  std::vector<std::vector<StorePart>> parts;
+  for (const auto& items : plan.store) {
+    parts.emplace_back();
+    for (const StoreItem& item : items)
+      parts.back().push_back({groups[static_cast<size_t>(item.group)],
+                              next[static_cast<size_t>(item.group)]++, 0,
+                              static_cast<std::uint64_t>(item.bytes)});
+  }
+  return parts;
+}
+
+DiskTiers::DiskTiers(Disk& disk, const std::string& folder, std::int64_t scratch_bytes,
+                     StateStore* store)
+    : disk_(disk), scratch_path_(folder + "/scratch"), store_(store) {
+  if (scratch_bytes == 0) return;
+  const std::uint64_t free = disk.free_bytes(folder);
+  if (free < static_cast<std::uint64_t>(scratch_bytes))
+    fail(ErrorKind::OutOfMemory,
+         "[executor] {}: no room for what leaves memory within a step; got {} bytes free; expected "
+         "{}; try a larger budget.memory, or budget.disk on another disk",
+         folder, free, scratch_bytes);
+  scratch_ = std::make_unique<AsyncFile>(disk.create(scratch_path_), QueueOptions{});
+  const IoStatus status = scratch_->allocate(static_cast<std::uint64_t>(scratch_bytes));
+  if (!status.ok()) throw io_error(status, scratch_path_, "allocate");
+}
+
+DiskTiers::~DiskTiers() {
+  if (!scratch_) return;
+  scratch_.reset();
+  try {
+    disk_.remove(scratch_path_);
+  } catch (const Error&) {  // the next run makes it anew
+  }
+}
+
+void DiskTiers::prepare(const Plan& plan) {
+  sums_.resize(std::max(sums_.size(), static_cast<size_t>(plan.scratch_bytes / kMovedAlignment)));
+  if (!places_.empty()) return;
+  group_of_call_ = dense_groups(plan);
+  const auto parts = store_parts(plan);
+  for (size_t p = 0; p < plan.store.size(); ++p)
+    for (size_t i = 0; i < plan.store[p].size(); ++i)
+      places_.push_back({plan.store[p][i].offset, parts[p][i]});
+  std::sort(places_.begin(), places_.end(),
+            [](const Place& a, const Place& b) { return a.offset < b.offset; });
+}
+
+StorePart DiskTiers::part_at(std::int64_t offset, std::int64_t bytes) const {
+  auto at = std::upper_bound(places_.begin(), places_.end(), offset,
+                             [](std::int64_t value, const Place& p) { return value < p.offset; });
+  ensure(at != places_.begin(), "[executor] the store has nothing at {}", offset);
+  --at;
+  StorePart part = at->part;
+  part.offset = static_cast<std::uint64_t>(offset - at->offset);
+  part.bytes = static_cast<std::uint64_t>(bytes);
+  return part;
+}
+
+void DiskTiers::run(const Plan& plan, const Task& task, char* arena) {
+  if (!task.moves.empty()) {
+    if (in_store(plan, task.moves.front()))
+      run_store(plan, task, arena);
+    else
+      run_scratch(plan, task, arena);
+  }
+  if (task.finishes_group < 0) return;
+  const StoreStatus status =
+      store_->finish_group(group_of_call_[static_cast<size_t>(task.finishes_group)]);
+  if (!status.ok()) throw store_->error(status);
+}
+
+void DiskTiers::run_store(const Plan& plan, const Task& task, char* arena) {
+  const auto extent = [&](int id) { return plan.buffers[static_cast<size_t>(id)].extent; };
+  std::array<StoreTicket, kTickets> tickets;
+  StoreStatus bad;
+  for (size_t begin = 0; begin < task.moves.size() && bad.ok(); begin += kTickets) {
+    const size_t count = std::min(kTickets, task.moves.size() - begin);
+    for (size_t i = 0; i < count; ++i) {
+      const Move& move = task.moves[begin + i];
+      if (task.kind == TaskKind::read) {
+        const StorePart part = part_at(extent(move.from).offset + move.from_offset, move.bytes);
+        tickets[i] = store_->read(part, arena + extent(move.to).offset + move.to_offset);
+      } else {
+        const StorePart part = part_at(extent(move.to).offset + move.to_offset, move.bytes);
+        tickets[i] = store_->write(part, arena + extent(move.from).offset + move.from_offset);
+      }
+    }
+    for (size_t i = 0; i < count; ++i) {
+      const StoreStatus status = store_->wait(tickets[i]);
+      if (bad.ok()) bad = status;
+    }
+  }
+  if (!bad.ok()) throw store_->error(bad);
+}
+
+void DiskTiers::check_scratch(const Plan& plan, const Move& move, const char* memory) const {
+  const Extent& extent = plan.buffers[static_cast<size_t>(move.from)].extent;
+  if (checksum(reinterpret_cast<const std::byte*>(memory), static_cast<size_t>(move.bytes)) ==
+      sums_[static_cast<size_t>(extent.offset / kMovedAlignment)])
+    return;
+  fail(
+      ErrorKind::Corruption,
+      "[executor] {}: '{}' came back changed; got other bytes at {}+{}; expected what was written; "
+      "the disk or memory is faulty; the last finished step is whole",
+      scratch_path_, plan.buffers[static_cast<size_t>(move.from)].name, extent.offset, move.bytes);
+}
+
+void DiskTiers::run_scratch(const Plan& plan, const Task& task, char* arena) {
+  const auto extent = [&](int id) { return plan.buffers[static_cast<size_t>(id)].extent; };
+  std::array<IoTicket, kTickets> tickets;
+  IoStatus bad;
+  const bool reading = task.kind == TaskKind::read;
+  for (size_t begin = 0; begin < task.moves.size() && bad.ok(); begin += kTickets) {
+    const size_t count = std::min(kTickets, task.moves.size() - begin);
+    for (size_t i = 0; i < count; ++i) {
+      const Move& move = task.moves[begin + i];
+      const auto bytes = static_cast<std::uint64_t>(move.bytes);
+      if (reading) {
+        tickets[i] = scratch_->read(static_cast<std::uint64_t>(extent(move.from).offset),
+                                    arena + extent(move.to).offset + move.to_offset, bytes);
+        continue;
+      }
+      const char* memory = arena + extent(move.from).offset + move.from_offset;
+      const auto at = static_cast<std::uint64_t>(extent(move.to).offset);
+      sums_[at / kMovedAlignment] = checksum(reinterpret_cast<const std::byte*>(memory), bytes);
+      tickets[i] = scratch_->write(at, memory, bytes);
+    }
+    for (size_t i = 0; i < count; ++i) {
+      const IoStatus status = scratch_->wait(tickets[i]);
+      if (bad.ok()) bad = status;
+    }
+    for (size_t i = 0; reading && bad.ok() && i < count; ++i) {
+      const Move& move = task.moves[begin + i];
+      check_scratch(plan, move, arena + extent(move.to).offset + move.to_offset);
+    }
+  }
+  if (!bad.ok()) throw io_error(bad, scratch_path_, reading ? "read" : "write");
+}
+
+}  // namespace outsize

@@ -1,0 +1,61 @@
+// The tiers of a plan that lie on disk, and the moves between them and RAM. What comes back from
+// scratch is checked against what went out, as the store checks its own.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "plan/plan.h"
+#include "storage/async_file.h"
+#include "storage/store.h"
+
+namespace outsize {
+
+// The store's layout that a plan's items ask for: a group per call that owns parameters, in call
+// order; an extent per item, in parameter order. Knobs do not change it.
+StoreLayout store_layout(const Plan& plan, std::uint64_t identity, std::uint64_t block_bytes);
+
+// Where an item lies in it. Index as Plan::store.
+std::vector<std::vector<StorePart>> store_parts(const Plan& plan);
+
+class DiskTiers {
+ public:
+  // Of a run in `folder`, which exists. The scratch file is made anew and taken in full at once:
+  // throws Io, OutOfMemory when the disk has less room. `store` may be null when the plan has none;
+  // it and the disk must outlive this.
+  DiskTiers(Disk& disk, const std::string& folder, std::int64_t scratch_bytes, StateStore* store);
+  ~DiskTiers();
+  DiskTiers(const DiskTiers&) = delete;
+  DiskTiers& operator=(const DiskTiers&) = delete;
+
+  // Before the first run: learns a plan that may run here. Allocates.
+  void prepare(const Plan& plan);
+  // Runs one read or write task of a prepared plan; from one thread per direction. `arena`: where
+  // the plan's RAM begins. Throws Io, Corruption naming file and range.
+  void run(const Plan& plan, const Task& task, char* arena);
+
+  StateStore* store() { return store_; }
+
+ private:
+  struct Place {  // of an item of the store
+    std::int64_t offset = 0;
+    StorePart part;
+  };
+
+  void run_store(const Plan& plan, const Task& task, char* arena);
+  void run_scratch(const Plan& plan, const Task& task, char* arena);
+  void check_scratch(const Plan& plan, const Move& move, const char* memory) const;
+  StorePart part_at(std::int64_t offset, std::int64_t bytes) const;
+
+  Disk& disk_;
+  std::string scratch_path_;
+  std::unique_ptr<AsyncFile> scratch_;
+  StateStore* store_;
+  std::vector<Place> places_;        // by offset
+  std::vector<int> group_of_call_;   // -1: owns nothing
+  std::vector<std::uint64_t> sums_;  // of scratch, per page where a buffer begins
+};
+
+}  // namespace outsize

@@ -1,0 +1,300 @@
+#include "plan/parameter_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace outsize {
+namespace {
+
+// Writes are gathered up to this: small ones would each wait for the disk.
+constexpr std::int64_t kWriteBytes = 16 << 20;
+
+std::int64_t whole_pages(std::int64_t bytes) {
+  return (bytes + kMovedAlignment - 1) / kMovedAlignment * kMovedAlignment;
+}
+
+}  // namespace
+
+ParameterPlan::ParameterPlan(const PlanRequest& request, Plan& plan, TaskList& tasks)
+    : request_(request), plan_(plan), tasks_(tasks) {
+  const Program& program = *request.program;
+  owner_.assign(program.parameters.size(), -1);
+  members_.resize(program.calls.size());
+  for (size_t c = 0; c < program.calls.size(); ++c)
+    for (int p : program.calls[c].parameters) {
+      if (owner_[static_cast<size_t>(p)] >= 0) continue;
+      owner_[static_cast<size_t>(p)] = static_cast<int>(c);
+      members_[c].push_back(p);
+    }
+  written_.assign(program.parameters.size(), false);
+  items_.resize(program.parameters.size());
+  offloaded_.resize(program.parameters.size());
+}
+
+int ParameterPlan::add_buffer(std::string name, BufferKind kind, std::int64_t bytes,
+                              bool persistent, bool moved) {
+  plan_.buffers.push_back({std::move(name), kind, {Tier::host, 0, bytes}, persistent, moved});
+  return static_cast<int>(plan_.buffers.size()) - 1;
+}
+
+void ParameterPlan::add_persistent() {
+  const PlanKnobs& knobs = request_.knobs;
+  plan_.store.resize(owner_.size());
+  for (int p = 0; p < static_cast<int>(owner_.size()); ++p) {
+    const ProgramParameter& own = parameter(p);
+    plan_.weights.push_back(
+        chosen(knobs.stream_weights, p)
+            ? -1
+            : add_buffer(own.name, BufferKind::weights, own.type.bytes(), true, knobs.durable));
+    if (!request_.training) continue;
+    plan_.optimizer.emplace_back();
+    for (const StateBytes& state : state_of(p))
+      plan_.optimizer.back().push_back(chosen(knobs.stream_state, p)
+                                           ? -1
+                                           : add_buffer(own.name + ":" + state.name,
+                                                        BufferKind::optimizer, state.bytes, true,
+                                                        knobs.durable));
+    if (knobs.durable) add_store(p);
+  }
+}
+
+std::int64_t ParameterPlan::piece_count(int p) const {
+  const std::int64_t piece = request_.knobs.piece_elements;
+  return request_.training->elementwise ? (count(p) + piece - 1) / piece : 1;
+}
+
+// Weight and state as extents of the store, cut into the pieces that move.
+void ParameterPlan::add_store(int p) {
+  const ProgramParameter& own = parameter(p);
+  auto& items = items_[static_cast<size_t>(p)];
+  items.push_back(add_item(p, own.name, own.type.bytes()));
+  for (const StateBytes& state : state_of(p))
+    items.push_back(add_item(p, own.name + ":" + state.name, state.bytes));
+}
+
+ParameterPlan::Pieces ParameterPlan::add_item(int p, const std::string& name, std::int64_t bytes) {
+  Pieces pieces;
+  const StoreItem place{name, owner_[static_cast<size_t>(p)], plan_.store_bytes,
+                        whole_pages(bytes)};
+  const std::int64_t step =
+      piece_count(p) > 1 ? request_.knobs.piece_elements * (bytes / count(p)) : place.bytes;
+  for (std::int64_t at = 0; at < place.bytes; at += step) {
+    pieces.push_back(add_buffer(name, BufferKind::optimizer, 0, true, true));
+    plan_.buffers.back().extent = {Tier::store, place.offset + at,
+                                   std::min(step, place.bytes - at)};
+  }
+  plan_.store_bytes += place.bytes;
+  plan_.store[static_cast<size_t>(p)].push_back(place);
+  return pieces;
+}
+
+int ParameterPlan::weight(int p) {
+  const int resident = plan_.weights[static_cast<size_t>(p)];
+  if (resident >= 0) return resident;
+  const auto [at, fresh] = streamed_.try_emplace(p, -1);
+  if (!fresh) return at->second;
+  at->second =
+      add_buffer(parameter(p).name, BufferKind::weights, parameter(p).type.bytes(), false, true);
+  std::vector<Move> moves;
+  std::int64_t offset = 0;
+  for (int piece : items_[static_cast<size_t>(p)].front()) {
+    const std::int64_t bytes = plan_.buffers[static_cast<size_t>(piece)].extent.bytes;
+    moves.push_back({piece, at->second, 0, offset, bytes});
+    offset += bytes;
+  }
+  tasks_.read_before(tasks_.next(), -1, std::move(moves));
+  return at->second;
+}
+
+int ParameterPlan::gradient(int p, bool& adds) {
+  if (plan_.gradients.empty()) plan_.gradients.assign(owner_.size(), -1);
+  int& id = plan_.gradients[static_cast<size_t>(p)];
+  adds = written_[static_cast<size_t>(p)];
+  written_[static_cast<size_t>(p)] = true;
+  if (id < 0)
+    id = add_buffer("d_" + parameter(p).name, BufferKind::gradients, count(p) * 4, false,
+                    chosen(request_.knobs.offload_gradients, p));
+  return id;
+}
+
+void ParameterPlan::finish_gradients(int call) {
+  const auto& members = members_[static_cast<size_t>(call)];
+  if (members.empty()) return;
+  Task task{.kind = TaskKind::gradient_squares, .call = call, .microbatch = -1};
+  for (int p : members) {
+    ensure(written_[static_cast<size_t>(p)], "[planner] parameter '{}' gets no gradient",
+           parameter(p).name);
+    task.reads.push_back(plan_.gradients[static_cast<size_t>(p)]);
+    task.bytes += 4.0 * static_cast<double>(count(p));
+  }
+  double all = 0;
+  for (int p = 0; p < static_cast<int>(owner_.size()); ++p)
+    all += 4.0 * static_cast<double>(count(p));
+  task.seconds = request_.training->norm_seconds * task.bytes / std::max(all, 1.0);
+  task.writes = {plan_.gradient_squares};
+  const int position = tasks_.add(std::move(task));
+  for (int p : members)
+    if (chosen(request_.knobs.offload_gradients, p)) offload_gradient(p, position);
+}
+
+void ParameterPlan::offload_gradient(int p, int position) {
+  Offloaded& offloaded = offloaded_[static_cast<size_t>(p)];
+  offloaded.position = position;
+  const int gradient = plan_.gradients[static_cast<size_t>(p)];
+  const std::int64_t all = whole_pages(count(p) * 4);
+  const std::int64_t step = piece_count(p) > 1 ? request_.knobs.piece_elements * 4 : all;
+  std::vector<Move> moves;
+  for (std::int64_t at = 0; at < all; at += step) {
+    const std::int64_t bytes = std::min(step, all - at);
+    offloaded.pieces.push_back(
+        add_buffer("d_" + parameter(p).name, BufferKind::gradients, bytes, false, true));
+    plan_.buffers.back().extent.tier = Tier::scratch;
+    moves.push_back({gradient, offloaded.pieces.back(), at, 0, bytes});
+  }
+  tasks_.write_after(position, std::move(moves));
+}
+
+void ParameterPlan::add_norm() {
+  Task norm{.kind = TaskKind::gradient_norm};
+  norm.reads = {plan_.gradient_squares};
+  norm.writes = {plan_.gradient_norm};
+  norm.bytes = 8.0 * static_cast<double>(owner_.size());
+  if (request_.training->norm_seconds > 0) norm.seconds = 1e-6;  // a sum of a few numbers
+  tasks_.add(std::move(norm));
+}
+
+void ParameterPlan::add_updates() {
+  add_norm();
+  for (int c = 0; c < static_cast<int>(members_.size()); ++c)
+    if (!members_[static_cast<size_t>(c)].empty()) update_call(c);
+}
+
+// Where nothing of a parameter comes or goes there is nothing to gain from pieces.
+bool ParameterPlan::updates_in_pieces(int p) const {
+  const PlanKnobs& knobs = request_.knobs;
+  return piece_count(p) > 1 && (chosen(knobs.stream_weights, p) || chosen(knobs.stream_state, p) ||
+                                chosen(knobs.offload_gradients, p));
+}
+
+void ParameterPlan::update_call(int call) {
+  for (int p : members_[static_cast<size_t>(call)]) {
+    const std::int64_t step = updates_in_pieces(p) ? request_.knobs.piece_elements : count(p);
+    for (std::int64_t first = 0; first < count(p); first += step)
+      update_piece(p, first, std::min(step, count(p) - first));
+  }
+  if (request_.knobs.durable) flush_writes(call);
+}
+
+// Memory of one item's elements: within what is resident, or read into a buffer of its own.
+BufferPiece ParameterPlan::bring(int p, int item, std::int64_t first, std::int64_t elements,
+                                 std::vector<Move>& reads) {
+  const bool is_weight = item == 0;
+  const auto index = static_cast<size_t>(p);
+  const int resident =
+      is_weight ? plan_.weights[index] : plan_.optimizer[index][static_cast<size_t>(item) - 1];
+  const std::int64_t bytes =
+      is_weight ? parameter(p).type.bytes() : state_of(p)[static_cast<size_t>(item) - 1].bytes;
+  const bool whole = elements == count(p);
+  const std::int64_t element = whole ? 0 : bytes / count(p);
+  if (resident >= 0) return {resident, first * element};
+  const Pieces& stored = items_[index][static_cast<size_t>(item)];
+  const std::int64_t own = whole ? bytes : elements * element;
+  const int id = add_buffer(
+      parameter(p).name, is_weight ? BufferKind::weights : BufferKind::optimizer, own, false, true);
+  const auto begin = static_cast<size_t>(whole ? 0 : first / request_.knobs.piece_elements);
+  const size_t end = whole ? stored.size() : begin + 1;
+  std::int64_t offset = 0;
+  for (size_t i = begin; i < end; ++i) {
+    const std::int64_t part = plan_.buffers[static_cast<size_t>(stored[i])].extent.bytes;
+    reads.push_back({stored[i], id, 0, offset, part});
+    offset += part;
+  }
+  return {id, 0};
+}
+
+BufferPiece ParameterPlan::bring_gradient(int p, std::int64_t first, std::int64_t elements,
+                                          std::vector<Move>& reads) {
+  const Offloaded& offloaded = offloaded_[static_cast<size_t>(p)];
+  if (offloaded.pieces.empty()) return {plan_.gradients[static_cast<size_t>(p)], first * 4};
+  const int id =
+      add_buffer("d_" + parameter(p).name, BufferKind::gradients, elements * 4, false, true);
+  const bool whole = elements == count(p);
+  const size_t begin = whole ? 0 : static_cast<size_t>(first / request_.knobs.piece_elements);
+  const size_t end = whole ? offloaded.pieces.size() : begin + 1;
+  std::int64_t offset = 0;
+  for (size_t i = begin; i < end; ++i) {
+    const int piece = offloaded.pieces[i];
+    const std::int64_t part = whole_pages(plan_.buffers[static_cast<size_t>(piece)].extent.bytes);
+    reads.push_back({piece, id, 0, offset, part});
+    offset += part;
+  }
+  return {id, 0};
+}
+
+void ParameterPlan::update_piece(int p, std::int64_t first, std::int64_t elements) {
+  const auto index = static_cast<size_t>(p);
+  UpdateBinding bound{.first = first, .count = elements};
+  std::vector<Move> reads, gradient_reads;
+  bound.weight = bring(p, 0, first, elements, reads);
+  for (int s = 0; s < static_cast<int>(state_of(p).size()); ++s)
+    bound.state.push_back(bring(p, s + 1, first, elements, reads));
+  bound.gradient = bring_gradient(p, first, elements, gradient_reads);
+  const std::int64_t scratch = request_.training->update_scratch_bytes[index];
+  if (scratch > 0)
+    bound.scratch.buffer =
+        add_buffer(parameter(p).name + ".update", BufferKind::workspace, scratch, false, false);
+  Task task{.kind = TaskKind::update, .parameter = p};
+  task.update = static_cast<int>(plan_.updates.size());
+  task.reads = {bound.gradient.buffer, bound.weight.buffer, plan_.gradient_norm};
+  task.writes = {bound.weight.buffer};
+  for (const BufferPiece& state : bound.state) {
+    task.reads.push_back(state.buffer);
+    task.writes.push_back(state.buffer);
+  }
+  if (bound.scratch.buffer >= 0) task.writes.push_back(bound.scratch.buffer);
+  const double share = static_cast<double>(elements) / static_cast<double>(count(p));
+  double bytes =
+      4.0 * static_cast<double>(count(p)) + static_cast<double>(parameter(p).type.bytes());
+  for (const StateBytes& state : state_of(p)) bytes += static_cast<double>(state.bytes);
+  task.bytes = share * bytes;
+  if (!request_.training->update_seconds.empty())
+    task.seconds = share * request_.training->update_seconds[index];
+  tasks_.read_before(tasks_.next(), offloaded_[index].position, std::move(gradient_reads));
+  tasks_.read_before(tasks_.next(), -1, std::move(reads));
+  tasks_.add(std::move(task));
+  plan_.updates.push_back(bound);
+  if (request_.knobs.durable) send(p, bound);
+}
+
+// What an update has left, to the store.
+void ParameterPlan::send(int p, const UpdateBinding& bound) {
+  const bool whole = bound.count == count(p);
+  const auto& items = items_[static_cast<size_t>(p)];
+  for (size_t i = 0; i < items.size(); ++i) {
+    const BufferPiece& source = i == 0 ? bound.weight : bound.state[i - 1];
+    const size_t begin =
+        whole ? 0 : static_cast<size_t>(bound.first / request_.knobs.piece_elements);
+    const size_t end = whole ? items[i].size() : begin + 1;
+    std::int64_t offset = source.offset;
+    for (size_t piece = begin; piece < end; ++piece) {
+      const int id = items[i][piece];
+      const std::int64_t bytes = plan_.buffers[static_cast<size_t>(id)].extent.bytes;
+      writes_.push_back({source.buffer, id, offset, 0, bytes});
+      offset += bytes;
+      write_bytes_ += bytes;
+    }
+  }
+  if (write_bytes_ >= kWriteBytes) flush_writes(-1);
+}
+
+// The last write of a call's step says so, even when it has nothing left to move.
+void ParameterPlan::flush_writes(int finishes_group) {
+  tasks_.write_after(tasks_.next() - 1, std::move(writes_), finishes_group);
+  writes_.clear();
+  write_bytes_ = 0;
+}
+
+}  // namespace outsize

@@ -1,0 +1,78 @@
+// The part of planning that is about parameters: where weights, optimizer state and gradients are
+// at each moment, and how updates run over them.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "plan/planner.h"
+#include "plan/task_list.h"
+
+namespace outsize {
+
+class ParameterPlan {
+ public:
+  // Borrows all three.
+  ParameterPlan(const PlanRequest& request, Plan& plan, TaskList& tasks);
+
+  // Buffers that outlive a step, in the order that plans of one program share, and the store.
+  void add_persistent();
+  // Weights that are streamed are read once per span: a call's tasks without another call between.
+  void begin_span() { streamed_.clear(); }
+  // Buffer of a weight for the next task.
+  int weight(int parameter);
+  // Buffer of a gradient; `adds`: earlier tasks of the step have written to it.
+  int gradient(int parameter, bool& adds);
+  // After the last backward of a call: the sums over the gradients that are now complete.
+  void finish_gradients(int call);
+  // Norm, updates, and what makes them durable.
+  void add_updates();
+
+ private:
+  using Pieces = std::vector<int>;  // one buffer each
+
+  const ProgramParameter& parameter(int p) const {
+    return request_.program->parameters[static_cast<size_t>(p)];
+  }
+  std::int64_t count(int p) const { return parameter(p).type.shape.numel(); }
+  const std::vector<StateBytes>& state_of(int p) const {
+    return request_.training->optimizer[static_cast<size_t>(p)];
+  }
+  bool chosen(const std::vector<char>& knob, int p) const {
+    return PlanKnobs::at(knob, owner_[static_cast<size_t>(p)]);
+  }
+  int add_buffer(std::string name, BufferKind kind, std::int64_t bytes, bool persistent,
+                 bool moved);
+  void add_store(int p);
+  Pieces add_item(int p, const std::string& name, std::int64_t bytes);
+  std::int64_t piece_count(int p) const;
+  bool updates_in_pieces(int p) const;
+  void offload_gradient(int p, int position);
+  void add_norm();
+  void update_call(int call);
+  void update_piece(int p, std::int64_t first, std::int64_t elements);
+  BufferPiece bring(int p, int item, std::int64_t first, std::int64_t elements,
+                    std::vector<Move>& reads);
+  BufferPiece bring_gradient(int p, std::int64_t first, std::int64_t elements,
+                             std::vector<Move>& reads);
+  void send(int p, const UpdateBinding& bound);
+  void flush_writes(int finishes_group);
+
+  const PlanRequest& request_;
+  Plan& plan_;
+  TaskList& tasks_;
+  std::vector<int> owner_;                  // per parameter: the first call that uses it
+  std::vector<std::vector<int>> members_;   // per call: the parameters it owns
+  std::vector<char> written_;               // per parameter: its gradient has been begun
+  std::map<int, int> streamed_;             // parameter -> buffer of this span
+  std::vector<std::vector<Pieces>> items_;  // in the store, per parameter: weight first
+  struct Offloaded {
+    int position = -1;  // of the task after which it leaves
+    Pieces pieces;
+  };
+  std::vector<Offloaded> offloaded_;  // per parameter: its gradient in scratch
+  std::vector<Move> writes_;          // of updates, not yet given to a task
+  std::int64_t write_bytes_ = 0;
+};
+
+}  // namespace outsize

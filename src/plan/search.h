@@ -1,0 +1,38 @@
+// Which knobs: the fastest plan that fits, by the simulator.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "plan/planner.h"
+#include "plan/simulate.h"
+
+namespace outsize {
+
+struct SearchOptions {
+  SimulatedMachine machine;
+  bool may_use_disk = false;  // otherwise everything stays in RAM
+  bool durable = false;       // the run keeps a store already: every step goes on writing to it
+};
+
+// One way that was tried.
+struct Candidate {
+  std::string name;  // "vertical, saved values offloaded"
+  PlanKnobs knobs;
+  double seconds = 0;
+  std::int64_t arena_bytes = 0;
+};
+
+struct SearchResult {
+  PlanKnobs knobs;
+  Plan plan;
+  std::vector<Candidate> candidates;  // that fit, the fastest first; the plan is the first one's
+};
+
+// Tries everything in RAM first, which nothing beats when it fits; then, per order of microbatches
+// and way of keeping what backward needs, streams everything and makes resident what saves most
+// time per byte: weights, gradients, saved values, optimizer state. Deterministic. Throws
+// OutOfMemory as make_plan, with the smallest peak that was found.
+SearchResult search_plan(const PlanRequest& request, const SearchOptions& options);
+
+}  // namespace outsize

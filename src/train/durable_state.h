@@ -1,0 +1,55 @@
+// The durable side of a run whose state does not live in RAM: its store, its scratch file, and how
+// they are filled at the start.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "exec/disk_tiers.h"
+#include "graph/program.h"
+#include "optim/update_rule.h"
+#include "storage/store.h"
+#include "train/load_weights.h"
+
+namespace outsize {
+
+class DurableState {
+ public:
+  // The store lies in `folder`/store; it is opened where there is one. Borrows program and plan.
+  // Throws InvalidArgument when it is another model's or optimizer's, OutOfMemory when the disk has
+  // too little room, Io, Corruption.
+  DurableState(const std::string& folder, const Program& program, const Plan& plan,
+               std::int64_t scratch_bytes, std::uint64_t block_bytes);
+
+  // Is there one to go on from?
+  static bool exists(const std::string& folder);
+
+  const std::shared_ptr<DiskTiers>& tiers() const { return tiers_; }
+  // Nothing has been committed: fill, then commit.
+  bool fresh() const { return store_->step() < 0; }
+  std::int64_t step() const { return store_->step(); }
+  std::string blob() const;  // of the last commit
+
+  // Writes weights as `produce` hands them out, parameter by parameter, and zeros for all other
+  // state.
+  void fill(const std::function<void(const WeightSink&)>& produce);
+  // Copies what the plan keeps in RAM from the store to its places.
+  void read_residents(char* arena);
+  // Makes the step the one to go on from. Throws Io.
+  void commit(std::int64_t step, std::string_view blob);
+
+ private:
+  void check_layout(const StoreLayout& expected) const;
+  void read_whole(const StorePart& part, char* memory);
+
+  const Program& program_;
+  const Plan& plan_;
+  std::unique_ptr<Disk> disk_;
+  std::unique_ptr<StateStore> store_;
+  std::shared_ptr<DiskTiers> tiers_;
+};
+
+}  // namespace outsize

@@ -1,0 +1,287 @@
+// Same bits whatever is streamed: losses, norms and the whole state after some steps equal those of
+// the plan that keeps everything in RAM, for plans by hand, by search and by chance, with lanes
+// that are delayed, memory that is poisoned and runs that are interrupted.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "core/error.h"
+#include "core/rng.h"
+#include "storage/aligned_buffer.h"
+#include "storage/real_disk.h"
+#include "storage/temp_folder.h"
+#include "train/engine.h"
+#include "train/tiny.h"
+
+namespace outsize::train_test {
+namespace {
+
+constexpr std::int64_t kRows = 2, kLength = 24;
+constexpr int kAccumulation = 3, kSteps = 3;
+
+struct Result {
+  std::vector<double> losses, norms, validation;
+  std::map<std::string, std::string> state;  // by name
+};
+
+// What differs, in words; empty: nothing.
+std::string difference(const Result& found, const Result& expected) {
+  std::string text;
+  if (found.losses != expected.losses) text += " losses";
+  if (found.norms != expected.norms) text += " norms";
+  if (found.validation != expected.validation) text += " validation";
+  for (const auto& [name, bytes] : expected.state)
+    if (found.state.count(name) == 0 || found.state.at(name) != bytes) text += " " + name;
+  return text;
+}
+
+struct How {
+  std::string family = "llama";
+  DType dtype = DType::bf16;
+  std::string optimizer = "adamw";
+};
+
+class Training {
+ public:
+  explicit Training(const How& setup) : setup_(setup), model_(tiny_model(setup.family)) {
+    for (int m = 0; m < kAccumulation; ++m)
+      batches_.push_back(random_batch(kRows, kLength, kVocabulary, static_cast<std::uint64_t>(m)));
+    for (const Batch& batch : batches_) targets_ += batch.target_tokens;
+  }
+
+  std::unique_ptr<TrainingEngine> plan(const PlanningOptions& options) const {
+    return std::make_unique<TrainingEngine>(
+        *model_, TrainingShape{kRows, kLength, kAccumulation, setup_.dtype, true},
+        OptimizerOptions{.name = setup_.optimizer}, options);
+  }
+
+  // Steps `from` + 1 to `to`, each committed where the engine is durable.
+  void run(TrainingEngine& engine, std::int64_t from, std::int64_t to, Result& result) const {
+    for (std::int64_t step = from + 1; step <= to; ++step) {
+      result.losses.push_back(
+          engine.step(batches_, targets_, {.step = step, .lr = 1e-2, .clip = 0.5}));
+      result.norms.push_back(engine.gradient_norm());
+      if (engine.durable()) engine.commit(step, "blob");
+      EvaluationTotals totals;
+      engine.evaluate(batches_[0], totals);
+      result.validation.push_back(totals.loss_sum);
+    }
+  }
+
+  const Model& model() const { return *model_; }
+
+ private:
+  How setup_;
+  std::unique_ptr<Model> model_;
+  std::vector<Batch> batches_;
+  std::int64_t targets_ = 0;
+};
+
+std::map<std::string, std::string> state_in_ram(const TrainingEngine& engine) {
+  std::map<std::string, std::string> state;
+  for (const NamedMemory& memory : engine.state())
+    state[memory.name] = {static_cast<const char*>(memory.data),
+                          static_cast<size_t>(memory.shape.numel() * size_of(memory.dtype))};
+  return state;
+}
+
+// Of the items that `like` has, in its sizes.
+std::map<std::string, std::string> state_in_store(const std::string& folder,
+                                                  const std::map<std::string, std::string>& like) {
+  const auto disk = make_real_disk();
+  const auto store = StateStore::open(*disk, folder + "/store", {});
+  std::map<std::string, std::string> state;
+  const auto& groups = store->layout().groups;
+  for (size_t g = 0; g < groups.size(); ++g)
+    for (size_t e = 0; e < groups[g].extents.size(); ++e) {
+      AlignedBuffer memory(groups[g].extents[e].bytes);
+      const StoreStatus status = store->wait(
+          store->read({static_cast<int>(g), static_cast<int>(e), 0, groups[g].extents[e].bytes},
+                      memory.data()));
+      EXPECT_TRUE(status.ok());
+      const std::string& name = groups[g].extents[e].name;
+      if (like.count(name) == 0) ADD_FAILURE() << name;
+      state[name] = std::string(reinterpret_cast<const char*>(memory.data()), like.at(name).size());
+    }
+  return state;
+}
+
+Result in_ram(const How& setup) {
+  const Training training(setup);
+  const auto engine = training.plan({});
+  engine->allocate();
+  engine->randomise(1);
+  Result result;
+  training.run(*engine, 0, kSteps, result);
+  result.state = state_in_ram(*engine);
+  return result;
+}
+
+PlanKnobs everything_streamed(const Model& model, bool vertical) {
+  const size_t calls =
+      model
+          .program({.mode = BuildOptions::Mode::training, .tokens = kLength, .row_length = kLength})
+          .calls.size();
+  PlanKnobs knobs;
+  knobs.durable = true;
+  knobs.vertical = vertical;
+  knobs.stream_weights = knobs.stream_state = knobs.offload_gradients = knobs.offload_saved =
+      std::vector<char>(calls, 1);
+  knobs.store_block = 4096;
+  knobs.piece_elements = 2048;
+  knobs.read_ahead_bytes = knobs.write_behind_bytes = 32 << 10;
+  return knobs;
+}
+
+// Any choice at all, by seed.
+PlanKnobs random_knobs(const Model& model, std::uint64_t seed) {
+  const Rng rng(seed, 0x6b6e6f6273);
+  std::uint64_t draws = 0;
+  const auto chance = [&] { return rng.below(draws++, 2) == 1; };
+  PlanKnobs knobs = everything_streamed(model, chance());
+  for (auto* list :
+       {&knobs.stream_weights, &knobs.stream_state, &knobs.offload_gradients, &knobs.offload_saved})
+    for (char& flag : *list) flag = chance();
+  knobs.recompute = knobs.offload_saved;
+  for (char& flag : knobs.recompute) flag = chance();
+  knobs.piece_elements = 2048 << rng.below(draws++, 3);
+  knobs.read_ahead_bytes = static_cast<std::int64_t>(rng.below(draws++, 100)) << 10;
+  knobs.write_behind_bytes = static_cast<std::int64_t>(rng.below(draws++, 100)) << 10;
+  return knobs;
+}
+
+// What a run under the options has different from the expected one.
+std::string streamed(const How& setup, const PlanningOptions& options, const Result& expected,
+                     const std::function<void(TrainingEngine&)>& prepare = {}) {
+  const TempFolder folder;
+  const Training training(setup);
+  Result result;
+  {
+    const auto engine = training.plan(options);
+    engine->allocate(folder.path());
+    if (prepare) prepare(*engine);
+    engine->randomise(1);
+    engine->commit(0, "start");
+    training.run(*engine, 0, kSteps, result);
+  }
+  result.state = state_in_store(folder.path(), expected.state);
+  return difference(result, expected);
+}
+
+class Streaming : public ::testing::TestWithParam<std::tuple<const char*, DType, const char*>> {
+ protected:
+  How how() const {
+    return {std::get<0>(GetParam()), std::get<1>(GetParam()), std::get<2>(GetParam())};
+  }
+};
+
+TEST_P(Streaming, GivesTheBitsOfStayingInRam) {
+  const Result expected = in_ram(how());
+  const Training training(how());
+  for (const bool vertical : {false, true}) {
+    PlanKnobs knobs = everything_streamed(training.model(), vertical);
+    EXPECT_EQ(streamed(how(), {.knobs = knobs}, expected), "") << vertical;
+    knobs.recompute = knobs.offload_saved;
+    EXPECT_EQ(streamed(how(), {.knobs = knobs}, expected), "") << vertical << " again";
+  }
+  for (std::uint64_t seed = 0; seed < 6; ++seed)
+    EXPECT_EQ(streamed(how(), {.knobs = random_knobs(training.model(), seed)}, expected), "")
+        << "seed " << seed;
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Streaming,
+                         ::testing::Values(std::tuple{"gpt2", DType::f32, "adamw"},
+                                           std::tuple{"gpt2", DType::bf16, "adamw"},
+                                           std::tuple{"llama", DType::bf16, "adafactor"},
+                                           std::tuple{"qwen2", DType::f32, "sgd"},
+                                           std::tuple{"qwen2", DType::bf16, "adamw"},
+                                           std::tuple{"gemma3_text", DType::bf16, "adamw"}),
+                         [](const auto& info) {
+                           return std::string(std::get<0>(info.param)) + "_" +
+                                  name_of(std::get<1>(info.param)) + "_" + std::get<2>(info.param);
+                         });
+
+// Each lane sleeps now and then, so that whatever is not ordered happens in another order.
+TEST(StreamingPlans, KeepTheirBitsWhenLanesAreDelayed) {
+  const How setup{"gemma3_text"};
+  const Result expected = in_ram(setup);
+  const Training training(setup);
+  for (const Resource slow : {Resource::cpu, Resource::disk_read, Resource::disk_write}) {
+    const auto delay = [slow](TrainingEngine& engine) {
+      engine.executor().before_task = [slow](const Task& task) {
+        if (task.resource == slow) std::this_thread::sleep_for(std::chrono::microseconds(500));
+      };
+    };
+    for (const bool vertical : {false, true})
+      EXPECT_EQ(streamed(setup, {.knobs = everything_streamed(training.model(), vertical)},
+                         expected, delay),
+                "")
+          << name_of(slow);
+  }
+}
+
+TEST(StreamingPlans, GoOnWithTheSameBitsAfterAnInterruption) {
+  const How setup{"qwen2"};
+  const Result expected = in_ram(setup);
+  const TempFolder folder;
+  const Training training(setup);
+  Result result;
+  for (std::int64_t step = 0; step < kSteps; ++step) {
+    // Another plan after every interruption: the budget may change, the bits may not.
+    const auto engine = training.plan(
+        {.knobs = random_knobs(training.model(), static_cast<std::uint64_t>(step) + 40)});
+    engine->allocate(folder.path());
+    if (step == 0) {
+      EXPECT_FALSE(engine->stored_step());
+      engine->randomise(1);
+      engine->commit(0, "start");
+    } else {
+      EXPECT_EQ(engine->stored_step(), step);
+      EXPECT_EQ(engine->stored_blob(), "blob");
+      engine->restore();
+    }
+    training.run(*engine, step, step + 1, result);
+  }
+  result.state = state_in_store(folder.path(), expected.state);
+  EXPECT_EQ(difference(result, expected), "");
+}
+
+TEST(StreamingPlans, OfTheSearchFitTheirBudgets) {
+  const How setup{"gpt2"};
+  const Result expected = in_ram(setup);
+  const Training training(setup);
+  const std::int64_t all = training.plan({})->arena_bytes();
+  for (const int percent : {90, 80, 70}) {
+    const PlanningOptions options{.budget_bytes = all * percent / 100, .may_use_disk = true};
+    EXPECT_LE(training.plan(options)->arena_bytes(), options.budget_bytes) << percent;
+    EXPECT_EQ(streamed(setup, options, expected), "") << percent;
+  }
+}
+
+TEST(StreamingPlans, RefuseTheStoreOfAnotherModel) {
+  const TempFolder folder;
+  for (const char* family : {"gpt2", "llama"}) {
+    const Training training({family});
+    const auto engine =
+        training.plan({.knobs = everything_streamed(training.model(), /*vertical=*/true)});
+    if (std::string(family) == "gpt2") {
+      engine->allocate(folder.path());
+      engine->randomise(1);
+      engine->commit(0, "start");
+      continue;
+    }
+    try {
+      engine->allocate(folder.path());
+      FAIL() << "taken";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::InvalidArgument);
+      EXPECT_THAT(error.what(), ::testing::HasSubstr("another model's"));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace outsize::train_test
