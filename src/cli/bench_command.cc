@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "config/value.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/parallel.h"
 #include "costs/cost_model.h"
 #include "machine/gemm_rate.h"
@@ -23,7 +24,7 @@ namespace {
 struct BenchOptions {
   RandomRunOptions run;
   int steps = 5;
-  std::string machine = "machine.json", memory;
+  std::string machine = "machine.json", memory, trace;
   bool json = false, profile = false;
 };
 
@@ -91,6 +92,11 @@ void bench_step(const BenchOptions& options) {
         tokens / step_seconds, step_seconds, seconds.front(), seconds.back(), model_gflops / rate,
         rate, static_cast<double>(peak_rss_bytes()) / (1 << 30));
   }
+  if (!options.trace.empty())
+    write_text_atomically(
+        options.trace,
+        step_trace(engine.program(), engine.plan(),
+                   run.forecast() ? &run.forecast()->step() : nullptr, &engine.executor().times()));
   if (options.profile) fmt::print("{}", describe_step(engine.executor(), rate));
 }
 
@@ -135,6 +141,7 @@ void add_bench_command(CLI::App& app) {
                    "RAM for the process (4GiB); the rest goes to disk");
   step->add_option("--folder", options->run.folder, "Where what goes to disk lies meanwhile");
   step->add_option("--machine", options->run.machine, "Machine file to plan and foretell with");
+  step->add_option("--trace", options->trace, "Timeline of the last step, for Perfetto");
   step->add_flag("--profile", options->profile, "Time of each task kind and segment");
   step->callback([options] { bench_step(*options); });
   CLI::App* ops = bench->add_subcommand("ops", "Time every op of a step, beside what is foretold");

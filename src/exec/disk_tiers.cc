@@ -112,16 +112,15 @@ StorePart DiskTiers::part_at(std::int64_t offset, std::int64_t bytes) const {
 }
 
 void DiskTiers::run(const Plan& plan, const Task& task, char* arena) {
-  if (!task.moves.empty()) {
-    if (in_store(plan, task.moves.front()))
-      run_store(plan, task, arena);
-    else
-      run_scratch(plan, task, arena);
+  if (task.kind == TaskKind::publish) {
+    const StoreStatus status =
+        store_->finish_group(group_of_call_[static_cast<size_t>(task.group)]);
+    if (!status.ok()) throw store_->error(status);
+  } else if (in_store(plan, task.moves.front())) {
+    run_store(plan, task, arena);
+  } else {
+    run_scratch(plan, task, arena);
   }
-  if (task.finishes_group < 0) return;
-  const StoreStatus status =
-      store_->finish_group(group_of_call_[static_cast<size_t>(task.finishes_group)]);
-  if (!status.ok()) throw store_->error(status);
 }
 
 void DiskTiers::run_store(const Plan& plan, const Task& task, char* arena) {

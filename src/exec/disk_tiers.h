@@ -32,8 +32,8 @@ class DiskTiers {
 
   // Before the first run: learns a plan that may run here. Allocates.
   void prepare(const Plan& plan);
-  // Runs one read or write task of a prepared plan; from one thread per direction. `arena`: where
-  // the plan's RAM begins. Throws Io, Corruption naming file and range.
+  // Runs one read, write or publish task of a prepared plan; from one thread per direction.
+  // `arena`: where the plan's RAM begins. Throws Io, Corruption naming file and range.
   void run(const Plan& plan, const Task& task, char* arena);
 
   StateStore* store() { return store_; }

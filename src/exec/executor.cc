@@ -196,11 +196,12 @@ void Executor::run_norm() {
 }
 
 void Executor::run_update(const Task& task, const BoundTask& bound) const {
+  const PendingUpdates how = earlier_.value_or(pending());
   UpdateArgs update = bound.update;
   update.state = bound.state;
-  update.step = args_.step;
-  update.lr = args_.lr;
-  update.gradient_scale = scale_;
+  update.step = how.args.step;
+  update.lr = how.args.lr;
+  update.gradient_scale = how.gradient_scale;
   const Status status = setup_.rule->update(bound.spec, update);
   if (!status.ok())
     fail(ErrorKind::Internal, "[executor] {} failed: {}", task_name(program_, task),
@@ -231,6 +232,7 @@ void Executor::run_task(int t) {
       break;
     case TaskKind::read:
     case TaskKind::write:
+    case TaskKind::publish:
       disks_->run(plan_, task, arena_->data());
       break;
   }
@@ -239,6 +241,16 @@ void Executor::run_task(int t) {
 }
 
 void Executor::run(const StepArgs& args) {
+  earlier_.reset();
+  start(args);
+}
+
+void Executor::run(const StepArgs& args, const PendingUpdates& pending) {
+  earlier_ = pending;
+  start(args);
+}
+
+void Executor::start(const StepArgs& args) {
   args_ = args;
   scale_ = 1;
   start_ = std::chrono::steady_clock::now();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,6 +30,12 @@ struct StepArgs {
   std::int64_t step = 1;  // from 1
   double lr = 0;
   double clip = 0;  // global norm; 0: no clipping
+};
+
+// What updates still need of the step whose gradients they apply.
+struct PendingUpdates {
+  StepArgs args;
+  double gradient_scale = 1;  // clipping
 };
 
 class Executor {
@@ -55,6 +62,10 @@ class Executor {
   // the task when a kernel fails, InvalidArgument when the gradient norm is not finite (no weight
   // has changed then), Io and Corruption as DiskTiers::run.
   void run(const StepArgs& args);
+  // The same for plans whose updates are an earlier step's (StepPart::middle, end).
+  void run(const StepArgs& args, const PendingUpdates& pending);
+  // Of the last run's gradients, for updates in a later one.
+  PendingUpdates pending() const { return {args_, scale_}; }
   // Global norm of the last run's gradients, before clipping.
   double gradient_norm() const;
   const std::vector<TaskTime>& times() const { return times_; }
@@ -91,6 +102,7 @@ class Executor {
   void bind_graph(const CompiledGraph& graph, std::vector<void*> addresses, int scratch,
                   BoundTask& bound);
   void bind_update(const Task& task, BoundTask& bound);
+  void start(const StepArgs& args);
   void run_task(int t);
   void run_launches(const Task& task, BoundTask& bound);
   void run_squares(const Task& task);
@@ -106,7 +118,8 @@ class Executor {
   std::vector<TaskTime> times_;
   // Of the step that runs.
   StepArgs args_;
-  double scale_ = 1;  // of gradients, by clipping
+  double scale_ = 1;  // of its gradients, by clipping
+  std::optional<PendingUpdates> earlier_;
   std::chrono::steady_clock::time_point start_;
   std::unique_ptr<Lanes> lanes_;  // last: its workers use all of the above
 };

@@ -14,7 +14,7 @@ struct DiskProbe {
   std::int64_t file_bytes = std::int64_t{256} << 20;  // whole MiB, at least one
   double seconds = 1.5;        // of reading, and of writing, at the main block size and depth
   double point_seconds = 0.4;  // of every other block size and depth
-  int depth = 8;               // blocks of 1 MiB in flight, for the main rates
+  int depth = 4;               // blocks of 1 MiB in flight, for the main rates: as the store does
 };
 
 // Writes a temporary file past the page cache where the file system can, and goes over it again and

@@ -77,6 +77,10 @@ class Checker {
   // Kernels touch RAM alone; moves name exactly what the task says it reads and writes, and whole
   // pages of it, between RAM and a disk.
   void check_moves(int t, const Task& task) const {
+    if (task.kind == TaskKind::publish) {
+      check_publish(t, task);
+      return;
+    }
     const bool moves = task.kind == TaskKind::read || task.kind == TaskKind::write;
     ensure(moves == (task.resource != Resource::cpu) && (moves || task.moves.empty()),
            "[plan check] task {} ({}) has the wrong resource", t, name_of(task.kind));
@@ -101,6 +105,15 @@ class Checker {
                to == std::set<int>(task.writes.begin(), task.writes.end()),
            "[plan check] task {} moves other buffers than it names", t);
     ensure(tiers.size() <= 1, "[plan check] task {} moves between RAM and two tiers", t);
+  }
+
+  // It must follow the writes it speaks of, on their resource.
+  void check_publish(int t, const Task& task) const {
+    ensure(task.resource == Resource::disk_write && task.reads.empty() && task.moves.empty(),
+           "[plan check] task {} (publish) does something else too", t);
+    for (int id : task.writes)
+      ensure(known(id) && buffer(id).extent.tier == Tier::store,
+             "[plan check] task {} (publish) names a buffer that is not in the store", t);
   }
 
   void check_move(int t, const Task& task, const Move& move) const {

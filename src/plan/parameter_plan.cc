@@ -30,6 +30,7 @@ ParameterPlan::ParameterPlan(const PlanRequest& request, Plan& plan, TaskList& t
       members_[c].push_back(p);
     }
   written_.assign(program.parameters.size(), false);
+  published_at_.assign(program.calls.size(), -1);
   items_.resize(program.parameters.size());
   offloaded_.resize(program.parameters.size());
 }
@@ -58,6 +59,26 @@ void ParameterPlan::add_persistent() {
                                                         BufferKind::optimizer, state.bytes, true,
                                                         knobs.durable));
     if (knobs.durable) add_store(p);
+  }
+  plan_.gradients.assign(owner_.size(), -1);
+  if (!knobs.deferred || request_.training->forward_only) return;
+  for (int p = 0; p < static_cast<int>(owner_.size()); ++p) keep_gradient(p);
+}
+
+// From one step's backward to the next step's forward.
+void ParameterPlan::keep_gradient(int p) {
+  const std::string name = "d_" + parameter(p).name;
+  if (!chosen(request_.knobs.offload_gradients, p)) {
+    plan_.gradients[static_cast<size_t>(p)] =
+        add_buffer(name, BufferKind::gradients, count(p) * 4, true, false);
+    return;
+  }
+  const std::int64_t all = whole_pages(count(p) * 4);
+  const std::int64_t step = piece_count(p) > 1 ? request_.knobs.piece_elements * 4 : all;
+  for (std::int64_t at = 0; at < all; at += step) {
+    offloaded_[static_cast<size_t>(p)].pieces.push_back(
+        add_buffer(name, BufferKind::gradients, std::min(step, all - at), true, true));
+    plan_.buffers.back().extent.tier = Tier::scratch;
   }
 }
 
@@ -105,12 +126,12 @@ int ParameterPlan::weight(int p) {
     moves.push_back({piece, at->second, 0, offset, bytes});
     offset += bytes;
   }
-  tasks_.read_before(tasks_.next(), -1, std::move(moves));
+  const int owner = owner_[static_cast<size_t>(p)];
+  tasks_.read_before(tasks_.next(), published_at_[static_cast<size_t>(owner)], std::move(moves));
   return at->second;
 }
 
 int ParameterPlan::gradient(int p, bool& adds) {
-  if (plan_.gradients.empty()) plan_.gradients.assign(owner_.size(), -1);
   int& id = plan_.gradients[static_cast<size_t>(p)];
   adds = written_[static_cast<size_t>(p)];
   written_[static_cast<size_t>(p)] = true;
@@ -143,16 +164,19 @@ void ParameterPlan::finish_gradients(int call) {
 void ParameterPlan::offload_gradient(int p, int position) {
   Offloaded& offloaded = offloaded_[static_cast<size_t>(p)];
   offloaded.position = position;
+  const bool fresh = offloaded.pieces.empty();
   const int gradient = plan_.gradients[static_cast<size_t>(p)];
   const std::int64_t all = whole_pages(count(p) * 4);
   const std::int64_t step = piece_count(p) > 1 ? request_.knobs.piece_elements * 4 : all;
   std::vector<Move> moves;
   for (std::int64_t at = 0; at < all; at += step) {
     const std::int64_t bytes = std::min(step, all - at);
-    offloaded.pieces.push_back(
-        add_buffer("d_" + parameter(p).name, BufferKind::gradients, bytes, false, true));
-    plan_.buffers.back().extent.tier = Tier::scratch;
-    moves.push_back({gradient, offloaded.pieces.back(), at, 0, bytes});
+    if (fresh) {
+      offloaded.pieces.push_back(
+          add_buffer("d_" + parameter(p).name, BufferKind::gradients, bytes, false, true));
+      plan_.buffers.back().extent.tier = Tier::scratch;
+    }
+    moves.push_back({gradient, offloaded.pieces[static_cast<size_t>(at / step)], at, 0, bytes});
   }
   tasks_.write_after(position, std::move(moves));
 }
@@ -166,12 +190,6 @@ void ParameterPlan::add_norm() {
   tasks_.add(std::move(norm));
 }
 
-void ParameterPlan::add_updates() {
-  add_norm();
-  for (int c = 0; c < static_cast<int>(members_.size()); ++c)
-    if (!members_[static_cast<size_t>(c)].empty()) update_call(c);
-}
-
 // Where nothing of a parameter comes or goes there is nothing to gain from pieces.
 bool ParameterPlan::updates_in_pieces(int p) const {
   const PlanKnobs& knobs = request_.knobs;
@@ -179,13 +197,14 @@ bool ParameterPlan::updates_in_pieces(int p) const {
                                 chosen(knobs.offload_gradients, p));
 }
 
-void ParameterPlan::update_call(int call) {
+void ParameterPlan::update(int call) {
+  if (members_[static_cast<size_t>(call)].empty()) return;
   for (int p : members_[static_cast<size_t>(call)]) {
     const std::int64_t step = updates_in_pieces(p) ? request_.knobs.piece_elements : count(p);
     for (std::int64_t first = 0; first < count(p); first += step)
       update_piece(p, first, std::min(step, count(p) - first));
   }
-  if (request_.knobs.durable) flush_writes(call);
+  if (request_.knobs.durable) publish(call);
 }
 
 // Memory of one item's elements: within what is resident, or read into a buffer of its own.
@@ -238,7 +257,11 @@ void ParameterPlan::update_piece(int p, std::int64_t first, std::int64_t element
   const auto index = static_cast<size_t>(p);
   UpdateBinding bound{.first = first, .count = elements};
   std::vector<Move> reads, gradient_reads;
-  bound.weight = bring(p, 0, first, elements, reads);
+  // Where forward follows, the weight is read whole, for both.
+  const bool shared = request_.part == StepPart::middle;
+  const std::int64_t element = parameter(p).type.bytes() / std::max<std::int64_t>(count(p), 1);
+  bound.weight =
+      shared ? BufferPiece{weight(p), first * element} : bring(p, 0, first, elements, reads);
   for (int s = 0; s < static_cast<int>(state_of(p).size()); ++s)
     bound.state.push_back(bring(p, s + 1, first, elements, reads));
   bound.gradient = bring_gradient(p, first, elements, gradient_reads);
@@ -287,14 +310,23 @@ void ParameterPlan::send(int p, const UpdateBinding& bound) {
       write_bytes_ += bytes;
     }
   }
-  if (write_bytes_ >= kWriteBytes) flush_writes(-1);
+  if (write_bytes_ >= kWriteBytes) flush_writes();
 }
 
-// The last write of a call's step says so, even when it has nothing left to move.
-void ParameterPlan::flush_writes(int finishes_group) {
-  tasks_.write_after(tasks_.next() - 1, std::move(writes_), finishes_group);
+void ParameterPlan::flush_writes() {
+  tasks_.write_after(tasks_.next() - 1, std::move(writes_));
   writes_.clear();
   write_bytes_ = 0;
+}
+
+void ParameterPlan::publish(int call) {
+  flush_writes();
+  std::vector<int> buffers;
+  for (int p : members_[static_cast<size_t>(call)])
+    for (const Pieces& pieces : items_[static_cast<size_t>(p)])
+      buffers.insert(buffers.end(), pieces.begin(), pieces.end());
+  published_at_[static_cast<size_t>(call)] = tasks_.next() - 1;
+  tasks_.publish_after(tasks_.next() - 1, call, std::move(buffers));
 }
 
 }  // namespace outsize

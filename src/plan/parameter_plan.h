@@ -25,8 +25,10 @@ class ParameterPlan {
   int gradient(int parameter, bool& adds);
   // After the last backward of a call: the sums over the gradients that are now complete.
   void finish_gradients(int call);
-  // Norm, updates, and what makes them durable.
-  void add_updates();
+  // From the gradients of all calls.
+  void add_norm();
+  // Updates of the parameters that a call owns, and what makes them durable.
+  void update(int call);
 
  private:
   using Pieces = std::vector<int>;  // one buffer each
@@ -48,15 +50,15 @@ class ParameterPlan {
   std::int64_t piece_count(int p) const;
   bool updates_in_pieces(int p) const;
   void offload_gradient(int p, int position);
-  void add_norm();
-  void update_call(int call);
   void update_piece(int p, std::int64_t first, std::int64_t elements);
   BufferPiece bring(int p, int item, std::int64_t first, std::int64_t elements,
                     std::vector<Move>& reads);
   BufferPiece bring_gradient(int p, std::int64_t first, std::int64_t elements,
                              std::vector<Move>& reads);
   void send(int p, const UpdateBinding& bound);
-  void flush_writes(int finishes_group);
+  void flush_writes();
+  void publish(int call);
+  void keep_gradient(int p);
 
   const PlanRequest& request_;
   Plan& plan_;
@@ -71,6 +73,7 @@ class ParameterPlan {
     Pieces pieces;
   };
   std::vector<Offloaded> offloaded_;  // per parameter: its gradient in scratch
+  std::vector<int> published_at_;     // per call: position; -1: not in this step
   std::vector<Move> writes_;          // of updates, not yet given to a task
   std::int64_t write_bytes_ = 0;
 };

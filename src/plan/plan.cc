@@ -48,6 +48,8 @@ const char* name_of(TaskKind kind) {
       return "read";
     case TaskKind::write:
       return "write";
+    case TaskKind::publish:
+      return "publish";
     case TaskKind::gradient_norm:
       return "gradient_norm";
     case TaskKind::update:
@@ -57,6 +59,8 @@ const char* name_of(TaskKind kind) {
 }
 
 std::string task_name(const Program& program, const Task& task) {
+  if (task.kind == TaskKind::publish)
+    return fmt::format("publish {}", program.calls[static_cast<size_t>(task.group)].name);
   if (task.kind == TaskKind::gradient_squares)
     return fmt::format("{} of {}", name_of(task.kind),
                        program.calls[static_cast<size_t>(task.call)].name);

@@ -82,6 +82,7 @@ enum class TaskKind {
   update,            // optimizer step of one parameter, or of a piece of it
   read,              // moves from scratch or store to RAM
   write,             // and back
+  publish,           // what was written to one store group becomes what is read
 };
 const char* name_of(TaskKind kind);
 
@@ -93,7 +94,7 @@ struct Task {
   int parameter = -1;       // update
   int update = -1;          // update: index into Plan::updates
   std::vector<Move> moves;  // read, write: all with the same tier
-  int finishes_group = -1;  // write: the last of this store group's step
+  int group = -1;           // publish: StoreItem::group
   // backward: per parameter gradient, whether it adds to what earlier tasks of the step left.
   std::vector<char> accumulate;
   std::vector<int> after;          // tasks that must have ended; same-resource order is implied
@@ -119,6 +120,16 @@ struct CallBinding {
   // Backward, in the order of Backward's lists.
   std::vector<int> output_cotangents, input_cotangents, parameter_gradients, outputs_again;
   int backward_scratch = -1;
+};
+
+// Which work of a step a plan has. Updates may be left to the next step, where they run beside
+// forward, while the disk would idle: then steps are one `begin`, `middle`s, and an `end`, whose
+// plans agree on everything that lives from one to the next.
+enum class StepPart {
+  whole,   // forward, backward, updates
+  begin,   // forward, backward; the gradients wait
+  middle,  // the updates that wait, each before its forward; backward
+  end,     // the updates that wait
 };
 
 struct Plan {

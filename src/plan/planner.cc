@@ -21,6 +21,7 @@ class Planner {
       : request_(request),
         program_(*request.program),
         updates_(request.training && !request.training->forward_only),
+        updates_first_(updates_ && request.part == StepPart::middle),
         microbatches_(updates_ ? request.training->accumulation : 1),
         parameters_(request, plan_, tasks_) {
     if (updates_ && !request.knobs.offload_saved.empty()) find_offload_readers();
@@ -30,11 +31,14 @@ class Planner {
     parameters_.add_persistent();
     if (updates_) add_scalars();
     for (int m = 0; m < microbatches_; ++m) add_values();
-    if (request_.knobs.vertical)
+    if (request_.part == StepPart::end)
+      update_all();
+    else if (request_.knobs.vertical)
       order_by_call();
     else
       order_by_microbatch();
-    if (updates_) parameters_.add_updates();
+    if (updates_ && request_.part != StepPart::end) parameters_.add_norm();
+    if (updates_ && request_.part == StepPart::whole) update_all();
     const std::vector<int> hold =
         tasks_.emit(plan_, {request_.knobs.read_ahead_bytes, request_.knobs.write_behind_bytes});
     place_buffers(plan_, hold);
@@ -123,9 +127,17 @@ class Planner {
 
   // ---- order
 
+  void update_all() {
+    for (int c = 0; c < call_count(); ++c) {
+      parameters_.begin_span();
+      parameters_.update(c);
+    }
+  }
+
   void order_by_call() {
     for (int c = 0; c < call_count(); ++c) {
       parameters_.begin_span();
+      if (updates_first_) parameters_.update(c);
       for (int m = 0; m < microbatches_; ++m) forward(m, c);
     }
     if (!updates_) return;
@@ -149,6 +161,7 @@ class Planner {
     for (int m = 0; m < microbatches_; ++m) {
       for (int c = 0; c < call_count(); ++c) {
         parameters_.begin_span();
+        if (updates_first_ && m == 0) parameters_.update(c);
         forward(m, c);
       }
       if (!updates_) continue;
@@ -363,7 +376,7 @@ class Planner {
 
   const PlanRequest& request_;
   const Program& program_;
-  bool updates_;
+  bool updates_, updates_first_;
   int microbatches_;
   Plan plan_;
   TaskList tasks_;

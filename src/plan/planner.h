@@ -65,6 +65,7 @@ struct PlanKnobs {
   std::vector<char> stream_state;       // optimizer buffers are read for the update
   std::vector<char> offload_gradients;  // from the last backward to the update
   bool durable = false;                 // every step writes all state to the store
+  bool deferred = false;                // updates run in the next step's forward (StepPart)
   // Of one update, where its memory comes and goes; a multiple of store_block.
   std::int64_t piece_elements = 4 << 20;
   std::int64_t store_block = kStoreBlock;
@@ -83,6 +84,7 @@ struct PlanRequest {
   std::int64_t budget_bytes = 0;            // arena limit; 0: none
   std::vector<SegmentProfile> recomputing;  // the variants that recompute; empty: there are none
   PlanKnobs knobs;
+  StepPart part = StepPart::whole;  // another one only where knobs.deferred
 };
 
 // Whether some order of microbatches within the whole pass gives every shared parameter its

@@ -87,6 +87,14 @@ class Search {
     const std::int64_t window =
         std::clamp<std::int64_t>(request_.budget_bytes / 16, 1 << 12, 256 << 20);
     request_.knobs.read_ahead_bytes = request_.knobs.write_behind_bytes = window;
+    for (const bool deferred : {true, false}) {
+      request_.knobs.deferred = deferred;
+      request_.part = deferred ? StepPart::middle : StepPart::whole;
+      try_orders();
+    }
+  }
+
+  void try_orders() {
     const bool one_microbatch = request_.training->accumulation == 1;
     for (const bool vertical : {true, false}) {
       if (!vertical && (one_microbatch || !can_be_horizontal(request_))) continue;
@@ -117,11 +125,24 @@ class Search {
       for (auto* list : {&knobs.stream_weights, &knobs.offload_gradients, &knobs.offload_saved,
                          &knobs.recompute, &knobs.stream_state})
         make_smaller(*list, *plan);
-      keep(fmt::format("{}, {}", vertical ? "call by call" : "microbatch by microbatch",
-                       name_of(saved)),
-           std::move(*plan));
+      if (parts_fit())
+        keep(fmt::format("{}, {}{}", vertical ? "call by call" : "microbatch by microbatch",
+                         name_of(saved), knobs.deferred ? ", updates with the next forward" : ""),
+             std::move(*plan));
     }
     knobs = before;
+  }
+
+  // The first step and the last updates, too.
+  bool parts_fit() {
+    if (!request_.knobs.deferred) return true;
+    bool fit = true;
+    for (const StepPart part : {StepPart::begin, StepPart::end}) {
+      request_.part = part;
+      fit = fit && try_plan();
+    }
+    request_.part = StepPart::middle;
+    return fit;
   }
 
   // Takes as many calls as fit from the list, the last ones first: their saved values live

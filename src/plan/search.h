@@ -31,7 +31,8 @@ struct SearchResult {
 
 // Tries everything in RAM first, which nothing beats when it fits; then, per order of microbatches
 // and way of keeping what backward needs, streams everything and makes resident what saves most
-// time per byte: weights, gradients, saved values, optimizer state. Deterministic. Throws
+// time per byte: weights, gradients, saved values, optimizer state. With streams the plan is the
+// middle part of deferred updates, or the whole step where that is faster. Deterministic. Throws
 // OutOfMemory as make_plan, with the smallest peak that was found.
 SearchResult search_plan(const PlanRequest& request, const SearchOptions& options);
 

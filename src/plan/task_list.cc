@@ -34,9 +34,14 @@ void TaskList::read_before(int position, int not_before, std::vector<Move> moves
   reads_.push_back({position, not_before, moving(TaskKind::read, std::move(moves))});
 }
 
-void TaskList::write_after(int position, std::vector<Move> moves, int finishes_group) {
-  Task task = moving(TaskKind::write, std::move(moves));
-  task.finishes_group = finishes_group;
+void TaskList::write_after(int position, std::vector<Move> moves) {
+  if (moves.empty()) return;
+  steps_[static_cast<size_t>(position)].writes.push_back(moving(TaskKind::write, std::move(moves)));
+}
+
+void TaskList::publish_after(int position, int group, std::vector<int> buffers) {
+  Task task{.kind = TaskKind::publish, .resource = Resource::disk_write, .group = group};
+  task.writes = std::move(buffers);
   steps_[static_cast<size_t>(position)].writes.push_back(std::move(task));
 }
 

@@ -23,7 +23,10 @@ class TaskList {
   // its writes (-1: any time).
   void read_before(int position, int not_before, std::vector<Move> moves);
   // The moves follow the task at `position`; it exists already.
-  void write_after(int position, std::vector<Move> moves, int finishes_group = -1);
+  void write_after(int position, std::vector<Move> moves);
+  // After the writes so far that follow the task: the buffers, all of the group, have their new
+  // content.
+  void publish_after(int position, int group, std::vector<int> buffers);
 
   // Fills plan.tasks. Returns per buffer the task until which it keeps its place.
   std::vector<int> emit(Plan& plan, const Window& window);

@@ -14,9 +14,11 @@
 
 namespace outsize {
 
+// Four pieces in flight reach a local SSD's rate, and disturb arithmetic on the same processors
+// least (docs/MACHINE.md, "gentlest").
 struct QueueOptions {
   std::uint64_t block_bytes = std::uint64_t{1} << 20;  // of a piece; multiple of kPageBytes
-  int depth = 16;                                      // pieces in flight, per direction
+  int depth = 4;                                       // pieces in flight, per direction
   int requests = 64;                                   // tickets not yet waited for, per direction
 };
 

@@ -105,6 +105,7 @@ void TrainingEngine::plan_training(const PlanningOptions& options) {
                       compiled_->recomputing_profiles(),
                       options.knobs.value_or(PlanKnobs{})};
   if (options.knobs) {
+    if (options.knobs->deferred) request.part = StepPart::middle;
     plan_ = make_plan(request);
   } else {
     SearchResult found =
@@ -115,7 +116,17 @@ void TrainingEngine::plan_training(const PlanningOptions& options) {
   }
   knobs_ = request.knobs;
   arena_bytes_ = plan_.arena_bytes;
+  if (knobs_.deferred) plan_deferred(request);
   if (shape_.with_evaluation) plan_evaluation(std::move(request));
+}
+
+// The first step and the last updates, in the arena and with the places of the steps between.
+void TrainingEngine::plan_deferred(PlanRequest request) {
+  request.part = StepPart::begin;
+  begin_plan_ = make_plan(request);
+  request.part = StepPart::end;
+  end_plan_ = make_plan(request);
+  arena_bytes_ = std::max({arena_bytes_, begin_plan_.arena_bytes, end_plan_.arena_bytes});
 }
 
 void TrainingEngine::plan_evaluation(PlanRequest request) {
@@ -126,6 +137,7 @@ void TrainingEngine::plan_evaluation(PlanRequest request) {
   request.segments = compiled_evaluation_->profiles();
   request.recomputing.clear();
   request.training->forward_only = true;
+  request.part = StepPart::whole;
   evaluation_plan_ = make_plan(request);
   arena_bytes_ = std::max(arena_bytes_, evaluation_plan_.arena_bytes);
 }
@@ -134,12 +146,18 @@ void TrainingEngine::allocate(const std::string& folder) {
   arena_ = std::make_shared<HostArena>(arena_bytes_);
   std::shared_ptr<DiskTiers> tiers;
   if (durable()) {
-    durable_ = std::make_unique<DurableState>(folder, program_, plan_, plan_.scratch_bytes,
+    const std::int64_t scratch =
+        std::max({plan_.scratch_bytes, begin_plan_.scratch_bytes, end_plan_.scratch_bytes});
+    durable_ = std::make_unique<DurableState>(folder, program_, plan_, scratch,
                                               static_cast<std::uint64_t>(knobs_.store_block));
     tiers = durable_->tiers();
   }
   executor_ = std::make_unique<Executor>(*compiled_, plan_, arena_,
                                          UpdateSetup{rule_.get(), specs_}, tiers);
+  if (knobs_.deferred)
+    for (const auto& [executor, plan] : {std::pair{&begin_, &begin_plan_}, {&end_, &end_plan_}})
+      *executor = std::make_unique<Executor>(*compiled_, *plan, arena_,
+                                             UpdateSetup{rule_.get(), specs_}, tiers);
   if (!shape_.with_evaluation) return;
   evaluator_ = std::make_unique<Executor>(*compiled_evaluation_, evaluation_plan_, arena_,
                                           UpdateSetup{}, tiers);
@@ -196,10 +214,28 @@ double TrainingEngine::step(std::span<const Batch> batches, std::int64_t target_
     write_batch(*executor_, program_, m, batches[static_cast<size_t>(m)]);
   *static_cast<double*>(executor_->buffer(plan_.loss_scale)) =
       1.0 / static_cast<double>(target_tokens);
-  executor_->run(args);
+  run_step(args);
   double loss = 0;
   for (int m = 0; m < shape_.accumulation; ++m) loss += read_loss(*executor_, m);
   return loss / static_cast<double>(target_tokens);
+}
+
+void TrainingEngine::run_step(const StepArgs& args) {
+  if (!knobs_.deferred) {
+    executor_->run(args);
+    return;
+  }
+  if (pending_)
+    executor_->run(args, *pending_);
+  else
+    begin_->run(args);
+  pending_ = (pending_ ? executor_ : begin_)->pending();
+}
+
+void TrainingEngine::finish_updates() {
+  if (!pending_) return;
+  end_->run({}, *pending_);
+  pending_.reset();
 }
 
 void TrainingEngine::evaluate(const Batch& batch, EvaluationTotals& totals) {

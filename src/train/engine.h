@@ -84,21 +84,28 @@ class TrainingEngine {
   void commit(std::int64_t step, std::string_view blob) { durable_->commit(step, blob); }
 
   // One update on `accumulation` microbatches with `target_tokens` targets together. Returns the
-  // mean loss per target token. Throws as Executor::run.
+  // mean loss per target token. Throws as Executor::run. A plan that defers updates makes this one
+  // in the next step, or in finish_updates.
   double step(std::span<const Batch> batches, std::int64_t target_tokens, const StepArgs& args);
   double gradient_norm() const { return executor_->gradient_norm(); }
+  // No update waits any more: call before evaluation, and before state() and commit of the step.
+  void finish_updates();
+  bool updates_wait() const { return pending_.has_value(); }
   // Adds one batch to the totals; weights do not change.
   void evaluate(const Batch& batch, EvaluationTotals& totals);
 
   // Everything a checkpoint holds, in program order; not for durable plans.
   std::vector<NamedMemory> state() const;
+  // Of a step; where updates are deferred, of one that has another before it.
   Executor& executor() { return *executor_; }
 
  private:
   void plan_training(const PlanningOptions& options);
   TrainingRequest training_request(const CostModel& costs);
   void price_updates(const CostModel& costs, TrainingRequest& training) const;
+  void plan_deferred(PlanRequest request);
   void plan_evaluation(PlanRequest request);
+  void run_step(const StepArgs& args);
   MasterMemory master(int parameter) const;
   void take_weights(const std::function<void(const WeightSink&)>& produce);
 
@@ -109,12 +116,15 @@ class TrainingEngine {
   std::vector<ParameterSpec> specs_;
   std::unique_ptr<CompiledProgram> compiled_, compiled_evaluation_;
   Plan plan_, evaluation_plan_;
+  Plan begin_plan_, end_plan_;  // where updates are deferred
   PlanKnobs knobs_;
   std::vector<Candidate> candidates_;
   std::int64_t arena_bytes_ = 0;
   std::unique_ptr<DurableState> durable_;  // before the executors, which use it
   std::shared_ptr<HostArena> arena_;
   std::unique_ptr<Executor> executor_, evaluator_;
+  std::unique_ptr<Executor> begin_, end_;  // where updates are deferred
+  std::optional<PendingUpdates> pending_;
 };
 
 // Forward only, with its own weights: `outsize eval`.

@@ -80,7 +80,8 @@ Batch RandomRun::random_batch(std::int64_t rows, std::uint64_t stream) const {
 double RandomRun::step() {
   const double loss =
       engine_->step(batches_, targets_, {.step = ++steps_, .lr = 1e-4, .clip = 1.0});
-  if (engine_->durable()) engine_->commit(steps_, "");
+  const std::int64_t finished = engine_->updates_wait() ? steps_ - 1 : steps_;
+  if (engine_->durable() && finished > 0) engine_->commit(finished, "");
   return loss;
 }
 

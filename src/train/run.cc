@@ -246,10 +246,7 @@ class TrainingRun {
     metrics.peak_rss_bytes = peak_rss_bytes();
     if (forecast_)
       metrics.predicted_seconds = forecast_->seconds(static_cast<double>(targets) / positions());
-    if (engine_->durable()) {
-      metrics_->sync();  // the lines before this one: a loss of power must not leave a hole
-      engine_->commit(step_, to_text({checkpoint_info(), metrics}));
-    }
+    if (engine_->durable()) commit_step(metrics);
     metrics_->write(metrics);
     ProgressStep shown{step_,           metrics.loss, metrics.tokens,
                        metrics.seconds, std::nullopt, metrics.predicted_seconds};
@@ -257,6 +254,23 @@ class TrainingRun {
       shown.gemm_share = engine_->step_flops(targets) / metrics.seconds / 1e9 / gflops;
     progress_->step(shown);
   }
+
+  // Of this step, or of the one before it where this one's updates wait.
+  void commit_step(const StepMetrics& metrics) {
+    metrics_->sync();  // the lines before this one: a loss of power must not leave a hole
+    if (engine_->updates_wait() && waiting_record_) commit(*waiting_record_);
+    waiting_record_ = StepRecord{checkpoint_info(), metrics};
+    if (!engine_->updates_wait()) finish_step();
+  }
+
+  // No update waits any more, and the step is durable.
+  void finish_step() {
+    engine_->finish_updates();
+    if (waiting_record_) commit(*waiting_record_);
+    waiting_record_.reset();
+  }
+
+  void commit(const StepRecord& record) { engine_->commit(record.info.step, to_text(record)); }
 
   // Of this minute: a share of what the machine gave an hour ago would mislead.
   double gemm_gflops() {
@@ -285,6 +299,7 @@ class TrainingRun {
 
   void validate() {
     if (!validation_) return;
+    finish_step();
     const double start = seconds_now();
     EvaluationTotals totals;
     validation_->rewind();
@@ -300,6 +315,7 @@ class TrainingRun {
   }
 
   void save() {
+    finish_step();
     if (engine_->durable() || step_ == 0 || step_ == saved_) return;
     metrics_->sync();
     save_checkpoint(folder_.checkpoint_path(step_), checkpoint_info(), engine_->state());
@@ -323,6 +339,7 @@ class TrainingRun {
   std::vector<Batch> microbatches_;
   Batch validation_batch_;  // kept, so that its memory is taken once
   std::optional<MetricsWriter> metrics_;
+  std::optional<StepRecord> waiting_record_;  // of a step whose updates may wait
   std::optional<StepMetrics> unwritten_;  // of the step resumed from, if its line may be missing
   std::optional<GemmMeter> gemm_;
   double gemm_gflops_ = 0, gemm_measured_at_ = -HUGE_VAL;  // of seconds_now
