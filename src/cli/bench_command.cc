@@ -42,6 +42,15 @@ nlohmann::json moved_bytes(const Plan& plan) {
   return {{"read", read}, {"written", written}};
 }
 
+nlohmann::json candidates_json(const TrainingEngine& engine) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const Candidate& candidate : engine.candidates())
+    list.push_back({{"plan", candidate.name},
+                    {"seconds", candidate.seconds},
+                    {"arena_bytes", candidate.arena_bytes}});
+  return list;
+}
+
 void bench_step(const BenchOptions& options) {
   RandomRunOptions how = options.run;
   if (!options.memory.empty()) {
@@ -79,6 +88,7 @@ void bench_step(const BenchOptions& options) {
       {"threads", thread_count()},
       {"arena_bytes", engine.arena_bytes()},
       {"plan", engine.candidates().empty() ? "" : engine.candidates().front().name},
+      {"candidates", candidates_json(engine)},
       {"predicted_seconds",
        run.forecast() ? nlohmann::json(run.forecast()->step().seconds) : nlohmann::json(nullptr)},
       {"moved_bytes", moved_bytes(engine.plan())},
