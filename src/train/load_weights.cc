@@ -48,6 +48,27 @@ void fill(const ProgramParameter& parameter, const MasterMemory& memory, std::ve
   }
 }
 
+// A master that equals its bf16 weight has a low half of zeros. Memory that nothing has written yet
+// is zero without taking pages, so it is looked at first.
+void clear_low(std::int16_t* low, std::int64_t count) {
+  constexpr std::int64_t kGrain = 1 << 15;
+  parallel_for(count, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::int16_t any = 0;
+    for (std::int64_t i = begin; i < end; ++i) any |= low[i];
+    if (any != 0) std::memset(low + begin, 0, static_cast<size_t>(end - begin) * sizeof *low);
+  });
+}
+
+// bf16 that is stored as bf16 goes from the file to its place.
+bool load_as_stored(const ProgramParameter& parameter, const MasterMemory& memory,
+                    const WeightReader& reader, const WeightSource& source) {
+  if (parameter.type.dtype != DType::bf16 ||
+      !reader.read_bf16(source, parameter.type.shape, static_cast<bf16*>(memory.weight)))
+    return false;
+  if (memory.low) clear_low(memory.low, parameter.type.shape.numel());
+  return true;
+}
+
 }  // namespace
 
 void load_weights(const Program& program, const Model& model, const WeightReader& reader,
@@ -59,7 +80,9 @@ void load_weights(const Program& program, const Model& model, const WeightReader
     const ProgramParameter& parameter = program.parameters[p];
     const auto source = sources.find(parameter.name);
     ensure(source != sources.end(), "[weights] parameter '{}' has no source", parameter.name);
-    fill(parameter, master(static_cast<int>(p)), buffer,
+    const MasterMemory memory = master(static_cast<int>(p));
+    if (load_as_stored(parameter, memory, reader, source->second)) continue;
+    fill(parameter, memory, buffer,
          [&](std::int64_t row, std::int64_t rows, float* values) {
            reader.read(source->second, parameter.type.shape, row, rows, values);
          });
