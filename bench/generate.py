@@ -5,36 +5,47 @@ Prints a Markdown table: tokens per second, and the share of what bounds them in
 GEMM rate for prompts and the memory's read rate for decoding. For llama.cpp the model is exported
 to GGUF in the same dtype first.
 Usage: bench/generate.py MODEL [--outsize PROGRAM] [--llama PYTHON] [--rounds 5] [--dtype bf16]
+       bench/generate.py --smoke [--outsize PROGRAM]
 """
 import argparse
 import pathlib
 import subprocess
 import tempfile
 
+import random_model
 from steps import HERE, column, last_json, spread
 
 TOKENS = ["--prompt-tokens", "512", "--new-tokens", "64"]
+SMOKE_TOKENS = ["--prompt-tokens", "20", "--new-tokens", "2"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("model")
+    parser.add_argument("model", nargs="?")
     parser.add_argument("--outsize", default=str(HERE.parent / "build/release/src/cli/outsize"))
     parser.add_argument("--llama", metavar="PYTHON", help="a Python that has llama-cpp-python")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dtype", default="bf16")
+    parser.add_argument("--smoke", action="store_true", help="a tiny made-up model, once")
     args = parser.parse_args()
+    if (args.model is None) != args.smoke:
+        parser.error("name a model, or say --smoke")
     own, peer = [], []
+    tokens = SMOKE_TOKENS if args.smoke else TOKENS
     with tempfile.TemporaryDirectory() as folder:
         gguf = pathlib.Path(folder, "model.gguf")
+        if args.smoke:
+            args.rounds, args.model = 1, pathlib.Path(folder, "model")
+            random_model.write_model(args.model, HERE / "configs/smoke.json")
         if args.llama:
             subprocess.run([args.outsize, "export", args.model, "--format", "gguf", "--dtype",
                             args.dtype, "--out", gguf], check=True, capture_output=True)
         for _ in range(args.rounds):
             own.append(last_json([args.outsize, "bench", "generate", args.model, "--dtype",
-                                  args.dtype, *TOKENS, "--rounds", "3", "--json"]))
+                                  args.dtype, *tokens, "--rounds", "1" if args.smoke else "3",
+                                  "--json"]))
             if args.llama:
-                peer.append(last_json([args.llama, HERE / "llama_generate.py", gguf, *TOKENS]))
+                peer.append(last_json([args.llama, HERE / "llama_generate.py", gguf, *tokens]))
     print("| | prompt tok/s | share of GEMM rate | decode tok/s | share of RAM rate |")
     print("|---|---|---|---|---|")
     print(f"| Outsize | {column(own, 'prompt_tokens_per_second', '.0f')} "

@@ -13,12 +13,14 @@ import subprocess
 
 from steps import HERE, spread
 
-LLAMA = {"layers": 12, "width": 768}  # of bench/configs/llama-110m.json, heads × head_dim
+
+def config_path(args, name):
+    return HERE / "configs" / ("smoke.json" if args.smoke else f"{name}.json")
 
 
 def bench(args, config, batch, length, *more, cores="0,1"):
     command = ["taskset", "-c", cores, args.outsize, "bench", "step", "--config",
-               HERE / "configs" / f"{config}.json", "--batch", str(batch), "--seq", str(length),
+               config_path(args, config), "--batch", str(batch), "--seq", str(length),
                "--dtype", "bf16", "--steps", "1" if args.smoke else "2", "--json", *more]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return json.loads(printed.splitlines()[-1])
@@ -29,12 +31,14 @@ def rounds_of(args, measure):
 
 
 def long_rows(args):
+    model = json.loads(config_path(args, "llama-110m").read_text())
     for length in (64, 128) if args.smoke else (8192, 32768):
         def measure(length=length):
             run = bench(args, "llama-110m", 1, length)
             seconds = run["op_seconds"]["attention"] + run["op_seconds"]["attention_grad"]
             # Two products forward and five backward, of which half is masked.
-            flops = 7 * 2 * LLAMA["layers"] * LLAMA["width"] * length * length / 2
+            flops = (7 * 2 * model["num_hidden_layers"] * model["hidden_size"] *
+                     length * length / 2)
             return (flops / seconds / 1e9 / run["gemm_gflops"], run["mfu"], run["peak_rss_bytes"])
         runs = rounds_of(args, measure)
         print(f"| Llama 110M 1×{length}: attention's share of the GEMM rate "

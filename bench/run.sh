@@ -3,34 +3,47 @@
 # that does nothing else. Usage: bench/run.sh [--rounds N] [--smoke] [--torch PYTHON] [--model GGUF]
 #   --rounds N       rounds per table (default 5)
 #   --smoke          a tiny size of everything, once, so that nothing rots: tests run this
+#   --build FOLDER   default build/release
 #   --torch PYTHON   a Python with torch, transformers, llama-cpp-python; default: installs them
 #   --model GGUF     the model for generation; default: Gemma 3 270M, which the demo fetches
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 cd "$OUTSIZE_ROOT"
 
-rounds=5 smoke=no python="" model=$OUTSIZE_CACHE/models/gemma-3-270m-q4_k_m.gguf
+rounds=5 smoke=no build=build/release python="" model=$OUTSIZE_CACHE/models/gemma-3-270m-q4_k_m.gguf
 while [ $# -gt 0 ]; do
   case $1 in
     --rounds) rounds=${2:?"--rounds needs a number"} && shift ;;
     --smoke) smoke=yes ;;
+    --build) build=${2:?"--build needs a folder"} && shift ;;
     --torch) python=${2:?"--torch needs a path"} && shift ;;
     --model) model=${2:?"--model needs a path"} && shift ;;
-    *) die "unknown option '$1'; expected --rounds, --smoke, --torch or --model" ;;
+    *) die "unknown option '$1'; expected --rounds, --smoke, --build, --torch or --model" ;;
   esac
   shift
 done
 
+outsize=$build/src/cli/outsize
+
 if [ $smoke = yes ]; then
   # One small case of each micro-benchmark.
-  for pair in optim:norm attention:gpt2_forward ops:copy executor:empty; do
-    build/release/bench/bench_${pair%:*} --benchmark_min_time=0.001 --benchmark_filter="${pair#*:}"
+  for pair in optim:norm attention:gpt2_forward ops:copy executor:empty storage:checksums \
+    tokenizer:spm; do
+    echo "== bench_${pair%:*}"
+    "$build/bench/bench_${pair%:*}" --benchmark_min_time=0.001 --benchmark_filter="${pair#*:}"
   done
-  python3 -B bench/steps.py --smoke
-  python3 -B bench/properties.py --smoke
+  for script in steps properties generate load floors; do
+    echo "== bench/$script.py"
+    python3 -B "bench/$script.py" --smoke --outsize "$outsize"
+  done
   exit
 fi
 [ -n "$python" ] || python=$(scripts/venv.sh scripts/requirements-peers.txt)/bin/python
-phase "training steps" python3 -B bench/steps.py --rounds "$rounds" --torch "$python"
-phase "properties" python3 -B bench/properties.py --rounds "$rounds"
-phase "generation" python3 -B bench/generate.py "$model" --rounds "$rounds" --llama "$python"
+phase "training steps" python3 -B bench/steps.py --outsize "$outsize" --rounds "$rounds" \
+  --torch "$python"
+phase "properties" python3 -B bench/properties.py --outsize "$outsize" --rounds "$rounds"
+phase "generation" python3 -B bench/generate.py "$model" --outsize "$outsize" \
+  --rounds "$rounds" --llama "$python"
+phase "loading" python3 -B bench/load.py --outsize "$outsize" --rounds "$rounds"
+phase "loading from disk" python3 -B bench/load.py --outsize "$outsize" --rounds "$rounds" --cold
+phase "floors" python3 -B bench/floors.py --outsize "$outsize"

@@ -41,7 +41,7 @@ SHAPES = [
     Shape("Qwen2.5-0.5B 4×512 bf16", "qwen2.5-0.5b", 4, 512, "bf16", ("eager",)),
     Shape("Gemma 3 270M 4×512 bf16", "gemma3-270m", 4, 512, "bf16", ("eager",)),
 ]
-SMOKE = [Shape("GPT-2 124M 1×16 bf16", "gpt2-124m", 1, 16, "bf16")]
+SMOKE = [Shape("tiny 2×32 bf16", "smoke", 2, 32, "bf16")]
 
 
 def last_json(command):

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/commands.h"
 #include "config/value.h"
@@ -13,6 +14,7 @@
 #include "costs/cost_model.h"
 #include "machine/gemm_rate.h"
 #include "machine/machine_file.h"
+#include "machine/ram_rate.h"
 #include "report/process_memory.h"
 #include "train/op_costs.h"
 #include "train/op_profile.h"
@@ -51,6 +53,16 @@ nlohmann::json candidates_json(const TrainingEngine& engine) {
   return list;
 }
 
+// The rates that a step is held against. Measured after the peak of memory has been read.
+FloorRates floor_rates(const BenchOptions& options, double gemm_gflops) {
+  constexpr std::int64_t kArrayBytes = 256 << 20;
+  const RamRates ram = measure_ram(kArrayBytes, 0.2);
+  return {gemm_gflops,
+          std::max({ram.read_gb_per_second.median, ram.copy_gb_per_second.median,
+                    ram.triad_gb_per_second.median}),
+          1.0 / static_cast<double>(options.run.target_every)};
+}
+
 void bench_step(const BenchOptions& options) {
   RandomRunOptions how = options.run;
   if (!options.memory.empty()) {
@@ -75,7 +87,7 @@ void bench_step(const BenchOptions& options) {
   const double step_seconds = median(seconds), rate = median(gflops);
   const double tokens = static_cast<double>(run.tokens());
   const double model_gflops = engine.model_flops() / step_seconds / 1e9;
-  const nlohmann::json result = {
+  nlohmann::json result = {
       {"tokens_per_second", tokens / step_seconds},
       {"step_seconds", step_seconds},
       {"step_seconds_min", *std::min_element(seconds.begin(), seconds.end())},
@@ -93,21 +105,28 @@ void bench_step(const BenchOptions& options) {
        run.forecast() ? nlohmann::json(run.forecast()->step().seconds) : nlohmann::json(nullptr)},
       {"moved_bytes", moved_bytes(engine.plan())},
       {"peak_rss_bytes", peak_rss_bytes()}};
+  std::optional<FloorRates> rates;
+  if (options.profile) rates = floor_rates(options, rate);
   if (options.json) {
+    if (rates) {
+      result["ram_gb_per_second"] = rates->ram_gb_per_second;
+      result["profile"] = profile_to_json(profile_step(engine.executor(), *rates));
+    }
     fmt::print("{}\n", result.dump());
   } else {
     fmt::print(
         "{:.1f} tok/s, {:.3f} s per step ({:.3f} to {:.3f}), {:.2f} of {:.0f} GFLOP/s, peak {:.2f} "
         "GiB\n",
-        tokens / step_seconds, step_seconds, seconds.front(), seconds.back(), model_gflops / rate,
-        rate, static_cast<double>(peak_rss_bytes()) / (1 << 30));
+        tokens / step_seconds, step_seconds, result["step_seconds_min"].get<double>(),
+        result["step_seconds_max"].get<double>(), model_gflops / rate, rate,
+        result["peak_rss_bytes"].get<double>() / (1 << 30));
+    if (rates) fmt::print("\n{}", describe_step(engine.executor(), *rates));
   }
   if (!options.trace.empty())
     write_text_atomically(
         options.trace,
         step_trace(engine.program(), engine.plan(),
                    run.forecast() ? &run.forecast()->step() : nullptr, &engine.executor().times()));
-  if (options.profile) fmt::print("{}", describe_step(engine.executor(), rate));
 }
 
 std::shared_ptr<BenchOptions> add_bench_options(CLI::App& command) {
@@ -152,7 +171,7 @@ void add_bench_command(CLI::App& app) {
   step->add_option("--folder", options->run.folder, "Where what goes to disk lies meanwhile");
   step->add_option("--machine", options->run.machine, "Machine file to plan and foretell with");
   step->add_option("--trace", options->trace, "Timeline of the last step, for Perfetto");
-  step->add_flag("--profile", options->profile, "Time of each task kind and segment");
+  step->add_flag("--profile", options->profile, "Time of each op beside its floor");
   step->callback([options] { bench_step(*options); });
   CLI::App* ops = bench->add_subcommand("ops", "Time every op of a step, beside what is foretold");
   auto ops_options = add_bench_options(*ops);

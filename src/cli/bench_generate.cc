@@ -14,6 +14,7 @@
 #include "report/process_memory.h"
 #include "train/generator.h"
 #include "train/model_source.h"
+#include "train/op_profile.h"
 
 namespace outsize {
 namespace {
@@ -27,7 +28,7 @@ struct Options {
   std::string model, dtype = "bf16";
   std::int64_t prompt = 512, tokens = 64;
   int rounds = 5;
-  bool json = false;
+  bool json = false, profile = false;
 };
 
 // What one token costs: every matrix once (the embedding's rows are looked up, unless the head
@@ -140,6 +141,8 @@ void bench_generate(const Options& options) {
         "GB/s\n",
         static_cast<double>(options.prompt) / prompt_seconds, prompt_gflops / gemm, gemm,
         1 / token_seconds, token_gb / ram, ram);
+  if (options.profile)
+    fmt::print("\nOne token:\n{}", describe_step(generator.decoder(), {gemm, ram}));
 }
 
 }  // namespace
@@ -157,6 +160,7 @@ void add_bench_generate(CLI::App& bench) {
   generate->add_option("--rounds", options->rounds, "Rounds measured, after one more")
       ->check(CLI::PositiveNumber);
   generate->add_flag("--json", options->json, "One JSON object");
+  generate->add_flag("--profile", options->profile, "Time of each op of a token beside its floor");
   generate->callback([options] { bench_generate(*options); });
 }
 

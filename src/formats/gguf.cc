@@ -254,16 +254,16 @@ void GgufFile::read_f32(std::string_view name, std::int64_t first_element, std::
     fail(ErrorKind::Unsupported, "[gguf] {}: tensor '{}' is {}, which has no decoder", path(),
          shown(name), type.name);
   const std::int64_t piece = kPieceBytes / type.block_bytes;
-  std::vector<char> buffer(static_cast<std::size_t>(piece * type.block_bytes));
+  char buffer[kPieceBytes];
   float edge[256];  // a block of which only a part is asked for
   while (count > 0) {
     const std::int64_t block = first_element / type.block_elements;
     const std::int64_t skip = first_element % type.block_elements;
     const bool partial = skip > 0 || count < type.block_elements;
     const std::int64_t blocks = partial ? 1 : std::min(piece, count / type.block_elements);
-    file_.read_at(tensor->offset + static_cast<std::uint64_t>(block * type.block_bytes),
-                  buffer.data(), static_cast<std::size_t>(blocks * type.block_bytes));
-    dequantise(type.id, buffer.data(), blocks, partial ? edge : destination);
+    file_.read_at(tensor->offset + static_cast<std::uint64_t>(block * type.block_bytes), buffer,
+                  static_cast<std::size_t>(blocks * type.block_bytes));
+    dequantise(type.id, buffer, blocks, partial ? edge : destination);
     const std::int64_t done =
         partial ? std::min(count, type.block_elements - skip) : blocks * type.block_elements;
     if (partial) std::copy_n(edge + skip, done, destination);

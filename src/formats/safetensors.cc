@@ -282,12 +282,11 @@ void TensorFolder::read_f32(std::string_view name, std::int64_t first_element, s
   const SafetensorsFile& file = files_[tensor.file];
   if (tensor.dtype == DType::f32) return file.read(tensor, first_element, count, destination);
   const std::int64_t piece = kPieceBytes / size_of(tensor.dtype);
-  std::vector<char> buffer(
-      static_cast<std::size_t>(std::min(count, piece) * size_of(tensor.dtype)));
+  char buffer[kPieceBytes];
   for (std::int64_t done = 0; done < count; done += piece) {
     const std::int64_t now = std::min(piece, count - done);
-    file.read(tensor, first_element + done, now, buffer.data());
-    convert_to_f32(tensor.dtype, buffer.data(), now, destination + done);
+    file.read(tensor, first_element + done, now, buffer);
+    convert_to_f32(tensor.dtype, buffer, now, destination + done);
   }
 }
 

@@ -55,7 +55,8 @@ IoCode StateStore::begin_read(const StorePart& part, std::uint64_t& place) const
   return IoCode::ok;
 }
 
-IoCode StateStore::begin_write(const StorePart& part, const BlockRange& blocks, std::uint64_t& place) {
+IoCode StateStore::begin_write(const StorePart& part, const BlockRange& blocks,
+                               std::uint64_t& place) {
   const auto g = static_cast<std::size_t>(part.group);
   const bool ring_step = geometry_.scheme == StoreScheme::ring && sequence_ > 0;
   if (failed_) return IoCode::failed;

@@ -1,11 +1,14 @@
 #include "train/durable_state.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
-#include <random>
 
 #include "core/error.h"
 #include "core/half.h"
+#include "core/rng.h"
 #include "optim/master.h"
 #include "storage/aligned_buffer.h"
 #include "storage/real_disk.h"
@@ -20,9 +23,10 @@ std::string store_folder(const std::string& folder) {
   return folder + "/store";
 }
 
+// Tells this run's store from another's: no other one begins at this instant in this process.
 std::uint64_t new_identity() {
-  std::random_device device;
-  return (static_cast<std::uint64_t>(device()) << 32) | device();
+  const auto now = std::chrono::system_clock::now().time_since_epoch().count();
+  return Rng(static_cast<std::uint64_t>(now), static_cast<std::uint64_t>(::getpid())).bits(0);
 }
 
 // Writes parameters into a store as their values arrive.
@@ -149,9 +153,10 @@ std::string DurableState::blob() const {
 
 void DurableState::fill(const std::function<void(const WeightSink&)>& produce) {
   Filler filler(program_, plan_, *store_);
-  produce([&](int p, std::int64_t first, std::int64_t count, const float* values) {
+  const auto take = [&](int p, std::int64_t first, std::int64_t count, const float* values) {
     filler.take(p, first, count, values);
-  });
+  };
+  produce({take, {}});
 }
 
 void DurableState::read_whole(const StorePart& part, char* memory) {

@@ -30,6 +30,8 @@ class Generator {
   std::int64_t arena_bytes() const { return arena_bytes_; }
   const Plan& plan() const { return chunks_.front().executor->plan(); }
   std::int64_t vocabulary() const { return vocabulary_; }
+  // What runs a single token; it has times once one has been appended by itself.
+  const Executor& decoder() const { return *chunks_.back().executor; }
 
   // Forgets the text so far.
   void reset() { past_ = 0; }

@@ -44,17 +44,39 @@ void fill(const Program& program, size_t p, const WeightSink& sink, std::vector<
     const std::int64_t count = std::min(step, rows - row);
     buffer.resize(static_cast<size_t>(count * columns));
     produce(row, count, buffer.data());
-    sink(static_cast<int>(p), row * columns, count * columns, buffer.data());
+    sink.take(static_cast<int>(p), row * columns, count * columns, buffer.data());
   }
+}
+
+// A master that equals its bf16 weight has a low half of zeros. Memory that nothing has written yet
+// is zero without taking pages, so it is looked at first.
+void clear_low(std::int16_t* low, std::int64_t count) {
+  constexpr std::int64_t kGrain = 1 << 15;
+  parallel_for(count, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::int16_t any = 0;
+    for (std::int64_t i = begin; i < end; ++i) any |= low[i];
+    if (any != 0) std::memset(low + begin, 0, static_cast<size_t>(end - begin) * sizeof *low);
+  });
+}
+
+// bf16 that is stored as bf16 goes from the file to its place.
+bool load_as_stored(const ProgramParameter& parameter, const MasterMemory& memory,
+                    const WeightReader& reader, const WeightSource& source) {
+  if (parameter.type.dtype != DType::bf16 ||
+      !reader.read_bf16(source, parameter.type.shape, static_cast<bf16*>(memory.weight)))
+    return false;
+  if (memory.low) clear_low(memory.low, parameter.type.shape.numel());
+  return true;
 }
 
 }  // namespace
 
 WeightSink sink_to_memory(const Program& program, MasterOf master) {
-  return [&program, master = std::move(master)](int p, std::int64_t first, std::int64_t count,
-                                                const float* values) {
+  const auto take = [&program, master](int p, std::int64_t first, std::int64_t count,
+                                       const float* values) {
     store(program.parameters[static_cast<size_t>(p)].type.dtype, master(p), first, values, count);
   };
+  return {take, master};
 }
 
 void load_weights(const Program& program, const Model& model, const WeightReader& reader,
@@ -66,6 +88,9 @@ void load_weights(const Program& program, const Model& model, const WeightReader
     const ProgramParameter& parameter = program.parameters[p];
     const auto source = sources.find(parameter.name);
     ensure(source != sources.end(), "[weights] parameter '{}' has no source", parameter.name);
+    if (sink.memory &&
+        load_as_stored(parameter, sink.memory(static_cast<int>(p)), reader, source->second))
+      continue;
     fill(program, p, sink, buffer, [&](std::int64_t row, std::int64_t rows, float* values) {
       reader.read(source->second, parameter.type.shape, row, rows, values);
     });

@@ -17,9 +17,13 @@ struct MasterMemory {
 };
 using MasterOf = std::function<MasterMemory(int parameter)>;
 
-// Takes `count` f32 values from element `first` of a parameter on; in order, without gaps.
-using WeightSink =
-    std::function<void(int parameter, std::int64_t first, std::int64_t count, const float* values)>;
+// Where weights go.
+struct WeightSink {
+  // Takes `count` f32 values from element `first` of a parameter on; in order, without gaps.
+  std::function<void(int parameter, std::int64_t first, std::int64_t count, const float* values)>
+      take;
+  MasterOf memory;  // where they lie in RAM as a whole; empty: nowhere
+};
 
 // Stores what comes in memory.
 WeightSink sink_to_memory(const Program& program, MasterOf master);

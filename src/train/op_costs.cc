@@ -24,6 +24,10 @@ std::string shortened(std::string call) {
 
 }  // namespace
 
+std::string short_text(const OpCall& call) {
+  return shortened(to_string(call));
+}
+
 void OpCostTable::add(const Executor& executor) {
   ++steps_;
   for (const Executor::OpTime& time : executor.op_times()) {

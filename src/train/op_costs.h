@@ -23,6 +23,9 @@ struct OpCostRow {
   double error() const { return predicted / seconds - 1; }
 };
 
+// to_string(call) without long lists of attributes, for people.
+std::string short_text(const OpCall& call);
+
 // A table of every row, and the share of rows, and of time, foretold within 10 %.
 std::string describe(const std::vector<OpCostRow>& rows);
 nlohmann::json op_costs_json(const std::vector<OpCostRow>& rows);

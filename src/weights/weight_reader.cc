@@ -1,9 +1,12 @@
 #include "weights/weight_reader.h"
 
 #include <algorithm>
+#include <exception>
+#include <mutex>
 #include <vector>
 
 #include "core/error.h"
+#include "core/parallel.h"
 #include "formats/gguf.h"
 #include "formats/safetensors.h"
 
@@ -25,6 +28,26 @@ void require_shape(const std::string& file, const std::string& tensor, const Sha
          file, tensor, to_string(got), to_string(expected));
 }
 
+// Elements that one thread reads at a time: enough for a system call to be nothing beside them.
+constexpr std::int64_t kElementsPerTask = 1 << 19;
+
+// body(begin, end) for pieces of [0, n) on all threads; what a piece throws is thrown once all have
+// ended.
+template <class Body>
+void on_all_threads(std::int64_t n, std::int64_t grain, Body&& body) {
+  std::mutex mutex;
+  std::exception_ptr failure;
+  parallel_for(n, std::max<std::int64_t>(grain, 1), [&](std::int64_t begin, std::int64_t end) {
+    try {
+      body(begin, end);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  });
+  if (failure) std::rethrow_exception(failure);
+}
+
 class HfReader : public WeightReader {
  public:
   explicit HfReader(const std::string& path) : folder_(path) {}
@@ -36,16 +59,32 @@ class HfReader : public WeightReader {
     const TensorInfo& tensor = find(source, shape);
     const std::int64_t columns = column_count(shape), first = source.first_row + first_row;
     if (!source.hf_transposed) {
-      folder_.read_f32(tensor.name, first * columns, rows * columns, destination);
+      on_all_threads(rows * columns, kElementsPerTask, [&](std::int64_t begin, std::int64_t end) {
+        folder_.read_f32(tensor.name, first * columns + begin, end - begin, destination + begin);
+      });
       return;
     }
     const std::int64_t total = tensor.shape[1];
-    std::vector<float> piece(static_cast<size_t>(rows));
-    for (std::int64_t c = 0; c < columns; ++c) {
-      folder_.read_f32(tensor.name, c * total + first, rows, piece.data());
-      for (std::int64_t r = 0; r < rows; ++r)
-        destination[r * columns + c] = piece[static_cast<size_t>(r)];
-    }
+    on_all_threads(columns, kElementsPerTask / std::max<std::int64_t>(rows, 1),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     std::vector<float> piece(static_cast<size_t>(rows));
+                     for (std::int64_t c = begin; c < end; ++c) {
+                       folder_.read_f32(tensor.name, c * total + first, rows, piece.data());
+                       for (std::int64_t r = 0; r < rows; ++r)
+                         destination[r * columns + c] = piece[static_cast<size_t>(r)];
+                     }
+                   });
+  }
+
+  bool read_bf16(const WeightSource& source, const Shape& shape, bf16* destination) const override {
+    const TensorInfo& tensor = find(source, shape);
+    if (tensor.dtype != DType::bf16 || source.hf_transposed) return false;
+    const std::int64_t columns = column_count(shape), first = source.first_row * columns;
+    on_all_threads(row_count(shape) * columns, kElementsPerTask,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     folder_.read(tensor.name, first + begin, end - begin, destination + begin);
+                   });
+    return true;
   }
 
  private:
@@ -89,6 +128,18 @@ class GgufReader : public WeightReader {
             std::int64_t rows, float* destination) const override {
     check(source, shape);
     const std::int64_t columns = column_count(shape), first = source.first_row + first_row;
+    on_all_threads(rows, kElementsPerTask / std::max<std::int64_t>(columns, 1),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     read_rows(source, shape, first + begin, end - begin,
+                               destination + begin * columns);
+                   });
+  }
+
+ private:
+  // `first`: of the tensor, not of the parameter.
+  void read_rows(const WeightSource& source, const Shape& shape, std::int64_t first,
+                 std::int64_t rows, float* destination) const {
+    const std::int64_t columns = column_count(shape);
     if (source.gguf_interleaved_heads == 0) {
       file_.read_f32(source.gguf_name, first * columns, rows * columns, destination);
     } else {
@@ -102,7 +153,6 @@ class GgufReader : public WeightReader {
         destination[i] -= static_cast<float>(source.gguf_offset);
   }
 
- private:
   GgufFile file_;
 };
 

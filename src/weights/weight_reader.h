@@ -1,11 +1,12 @@
 // Parameter values by name, from wherever a model lies: Hugging Face folder, GGUF file or the
-// checkpoint of a run; always as f32 rows of the program's [out,in] layout. Streams: memory does
-// not depend on tensor sizes.
+// checkpoint of a run; as f32 rows of the program's [out,in] layout, or as the bf16 they are stored
+// in. Streams on all threads: memory does not depend on tensor sizes.
 #pragma once
 
 #include <memory>
 #include <string>
 
+#include "core/half.h"
 #include "core/shape.h"
 #include "models/model.h"
 
@@ -19,6 +20,9 @@ class WeightReader {
   // missing or has another shape, Corruption, Io.
   virtual void read(const WeightSource& source, const Shape& shape, std::int64_t first_row,
                     std::int64_t rows, float* destination) const = 0;
+  // All rows as they are stored, where that is bf16 in the program's layout: nothing is converted.
+  // Otherwise false, and nothing is written. Throws as read() does.
+  virtual bool read_bf16(const WeightSource&, const Shape&, bf16*) const { return false; }
   // Throws as read() would, without reading values.
   virtual void check(const WeightSource& source, const Shape& shape) const = 0;
 };

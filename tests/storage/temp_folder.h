@@ -10,8 +10,7 @@ namespace outsize {
 
 class TempFolder {
  public:
-  explicit TempFolder(
-      const std::string& within = std::filesystem::temp_directory_path().string()) {
+  explicit TempFolder(const std::string& within = std::filesystem::temp_directory_path().string()) {
     std::string name = within + "/outsize-storage-XXXXXX";
     if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make " + name);
     path_ = name;

@@ -156,8 +156,12 @@ TEST(TrainingEngine, PlansBeforeItTakesMemory) {
   const TrainingEngine free(*model, shape, {}, 0);
   EXPECT_GT(free.arena_bytes(), 0);
   EXPECT_NO_THROW(TrainingEngine(*model, shape, {}, free.arena_bytes()));
+  // One byte less: some calls compute again what they would have kept.
+  const TrainingEngine tight(*model, shape, {}, free.plan().arena_bytes - 1);
+  EXPECT_LT(tight.arena_bytes(), free.arena_bytes());
+  EXPECT_FALSE(tight.durable());
   const Error error =
-      error_of([&] { TrainingEngine(*model, shape, {}, free.plan().arena_bytes - 1); });
+      error_of([&] { TrainingEngine(*model, shape, {}, free.plan().arena_bytes / 4); });
   EXPECT_EQ(error.kind(), ErrorKind::OutOfMemory);
   EXPECT_THAT(error.what(), HasSubstr("try"));
   EXPECT_THROW(EvaluationEngine(*model, 2, 64, DType::f32, 1 << 10), Error);

@@ -92,8 +92,6 @@ struct GradBiasKernel : Kernel {
 // misses (it reorders w or leaves a thread idle).
 struct FewRowsKernel : Kernel {
   static constexpr std::int64_t kMostRows = 4;
-  static constexpr std::int64_t kOutputsPerTask = 64;
-
   explicit FewRowsKernel(const KernelQuery& query)
       : x(query.inputs[0]), out(query.inputs[1].shape[0]), y(query.outputs[0].dtype) {}
   static const char* probe(const KernelQuery& query) {
@@ -117,7 +115,10 @@ struct FewRowsKernel : Kernel {
         x.shape[0],
         x.shape[1],
         out};
-    parallel_for(out, kOutputsPerTask,
+    // One run per thread: memory gives two long streams up to twice what it gives to threads that
+    // take turns along one. An output's bits do not hang on the run it is in.
+    const std::int64_t each = (out + thread_count() - 1) / thread_count();
+    parallel_for(out, each,
                  [&](std::int64_t begin, std::int64_t end) { run(product, begin, end); });
     return {};
   }
