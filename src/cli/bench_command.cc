@@ -19,6 +19,7 @@
 #include "train/op_costs.h"
 #include "train/op_profile.h"
 #include "train/random_run.h"
+#include "train/show_plan.h"
 
 namespace outsize {
 namespace {
@@ -33,24 +34,6 @@ struct BenchOptions {
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
-}
-
-nlohmann::json moved_bytes(const Plan& plan) {
-  double read = 0, written = 0;
-  for (const Task& task : plan.tasks) {
-    if (task.kind == TaskKind::read) read += task.bytes;
-    if (task.kind == TaskKind::write) written += task.bytes;
-  }
-  return {{"read", read}, {"written", written}};
-}
-
-nlohmann::json candidates_json(const TrainingEngine& engine) {
-  nlohmann::json list = nlohmann::json::array();
-  for (const Candidate& candidate : engine.candidates())
-    list.push_back({{"plan", candidate.name},
-                    {"seconds", candidate.seconds},
-                    {"arena_bytes", candidate.arena_bytes}});
-  return list;
 }
 
 // The rates that a step is held against. Measured after the peak of memory has been read.
@@ -99,11 +82,9 @@ void bench_step(const BenchOptions& options) {
       {"op_seconds", seconds_by_op(engine.executor())},  // of the last step
       {"threads", thread_count()},
       {"arena_bytes", engine.arena_bytes()},
-      {"plan", engine.candidates().empty() ? "" : engine.candidates().front().name},
-      {"candidates", candidates_json(engine)},
+      {"streams", streams_to_json(engine)},
       {"predicted_seconds",
        run.forecast() ? nlohmann::json(run.forecast()->step().seconds) : nlohmann::json(nullptr)},
-      {"moved_bytes", moved_bytes(engine.plan())},
       {"peak_rss_bytes", peak_rss_bytes()}};
   std::optional<FloorRates> rates;
   if (options.profile) rates = floor_rates(options, rate);

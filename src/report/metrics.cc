@@ -74,32 +74,12 @@ std::string json_line(const EvaluationMetrics& m) {
                      m.step, number(m.validation_loss), m.target_tokens, number(m.seconds));
 }
 
-StepMetrics parse_step_line(const std::string& line, const std::string& where) {
-  try {
-    const nlohmann::json json = parse_json(line, where, {.max_bytes = kMaxLineBytes});
-    const JsonFields fields(json, where);
-    StepMetrics m;
-    m.step = fields.integer("step", 0);
-    m.loss = fields.number_or("loss", std::nan(""));
-    m.target_tokens = fields.integer("target_tokens", 0);
-    m.tokens = fields.integer("tokens", 0);
-    m.grad_norm = fields.number_or("grad_norm", std::nan(""));
-    m.lr = fields.number_or("lr", std::nan(""));
-    m.seconds = fields.number_or("seconds", std::nan(""));
-    if (fields.has("predicted_seconds")) m.predicted_seconds = fields.number("predicted_seconds");
-    m.peak_rss_bytes = fields.integer("peak_rss_bytes", 0);
-    return m;
-  } catch (const Error& error) {
-    fail(ErrorKind::Corruption, "[metrics] {}: not a step's line; {}", where, error.what());
-  }
-}
-
-std::int64_t keep_metrics_until(const std::string& path, std::int64_t last_step) {
+void keep_metrics_until(const std::string& path, std::int64_t last_step) {
   struct stat status {};
-  if (::stat(path.c_str(), &status) != 0 && errno == ENOENT) return -1;
+  if (::stat(path.c_str(), &status) != 0 && errno == ENOENT) return;
   const File old = File::open(path);
   AtomicFile kept(path);
-  std::int64_t line_number = 0, kept_step = -1;
+  std::int64_t line_number = 0;
   for_each_line(old, [&](std::string_view line, bool whole) {
     ++line_number;
     const std::string place = fmt::format("{}:{}", path, line_number);
@@ -113,14 +93,12 @@ std::int64_t keep_metrics_until(const std::string& path, std::int64_t last_step)
     if (*step > last_step) return;
     kept.write(line.data(), line.size());
     kept.write("\n", 1);
-    kept_step = *step;
   });
   kept.commit();
-  return kept_step;
 }
 
 MetricsFile::MetricsFile(const std::string& path, std::int64_t last_step) : path_(path) {
-  last_step_ = keep_metrics_until(path, last_step);
+  keep_metrics_until(path, last_step);
   descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (descriptor_ < 0)
     fail(ErrorKind::Io, "[metrics] cannot open '{}'; got: {}", path, std::strerror(errno));

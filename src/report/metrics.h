@@ -33,14 +33,11 @@ struct EvaluationMetrics {
 // does not have, become null.
 std::string json_line(const StepMetrics& metrics);
 std::string json_line(const EvaluationMetrics& metrics);
-// And back. Throws Corruption naming `where` when the line is not one of a step.
-StepMetrics parse_step_line(const std::string& line, const std::string& where);
 
 // Rewrites the file, at once or not at all, without the lines after `last_step` and without a last
 // line that a crash left torn. A missing file stays missing. Throws Corruption naming the line when
 // another one is no JSON object with a step, Io when the file cannot be rewritten.
-// Returns the step of the last line kept; -1: none.
-std::int64_t keep_metrics_until(const std::string& path, std::int64_t last_step);
+void keep_metrics_until(const std::string& path, std::int64_t last_step);
 
 // Appends lines. One writer per file (the run folder's lock sees to it).
 class MetricsFile {
@@ -55,8 +52,6 @@ class MetricsFile {
   // A line is in the file, whole, when these return. Throws Io.
   void write(const StepMetrics& metrics);
   void write(const EvaluationMetrics& metrics);
-  // Of the last line when the file was opened; -1: none.
-  std::int64_t last_step() const { return last_step_; }
   // Makes the lines durable; call before a checkpoint becomes durable, or a power failure could
   // leave a checkpoint with a hole in its history. Throws Io.
   void sync();
@@ -66,7 +61,6 @@ class MetricsFile {
 
   std::string path_;
   int descriptor_ = -1;
-  std::int64_t last_step_ = -1;
 };
 
 }  // namespace outsize

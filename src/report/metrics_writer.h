@@ -19,8 +19,6 @@ class MetricsWriter {
   // Throws Io.
   void write(const StepMetrics& metrics);
   void write(const EvaluationMetrics& metrics);
-  // Of the last line in metrics.jsonl when it was opened; -1: none.
-  std::int64_t last_step() const { return file_.last_step(); }
   // Makes the lines of metrics.jsonl durable; call before a checkpoint becomes so. Throws Io.
   void sync() { file_.sync(); }
 

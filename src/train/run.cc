@@ -118,8 +118,7 @@ class TrainingRun {
     if (!resumed) start();
     // The evaluation before the first step stands under step 0: a run without checkpoint makes it
     // again.
-    metrics_.emplace(folder_.metrics_path(), folder_.tensorboard_path(), resumed ? step_ : -1);
-    if (unwritten_ && metrics_->last_step() < unwritten_->step) metrics_->write(*unwritten_);
+    metrics_.emplace(folder_.metrics_path(), folder_.tensorboard_path(), step_ > 0 ? step_ : -1);
     gemm_.emplace(config_.train.dtype);
     const SignalWatch watch;
     if (step_ == 0) validate();  // where the model stands before it has learnt anything
@@ -199,10 +198,8 @@ class TrainingRun {
            "budget.memory it began with",
            folder_.path());
     if (!engine_->stored_step()) return false;
-    const StepRecord record = parse_step_record(engine_->stored_blob(), folder_.path());
     engine_->restore();
-    unwritten_ = record.metrics;
-    resume_after(record.info);
+    resume_after(parse_step_record(engine_->stored_blob(), folder_.path()));
     return true;
   }
 
@@ -226,7 +223,7 @@ class TrainingRun {
       engine_->randomise(static_cast<std::uint64_t>(config_.train.seed));
     else
       engine_->load(*source_.weights());
-    if (engine_->durable()) engine_->commit(0, to_text({checkpoint_info(), {}}));
+    if (engine_->durable()) engine_->commit(0, to_text(checkpoint_info()));
   }
 
   void take_step() {
@@ -235,9 +232,12 @@ class TrainingRun {
     const std::int64_t targets = batches_->next_global(accumulation, microbatches_);
     const double lr = learning_rate(schedule_, config_.train.optimizer.lr, step_ + 1, steps_);
     StepMetrics metrics;
+    if (!engine_->updates_wait()) commit_waiting();
     metrics.loss = engine_->step(microbatches_, targets,
                                  {.step = step_ + 1, .lr = lr, .clip = config_.train.clip});
+    commit_waiting();
     metrics.step = ++step_;
+    if (engine_->durable()) waiting_ = checkpoint_info();
     metrics.target_tokens = targets;
     for (const Batch& batch : microbatches_) metrics.tokens += batch.real_tokens;
     metrics.grad_norm = engine_->gradient_norm();
@@ -246,7 +246,6 @@ class TrainingRun {
     metrics.peak_rss_bytes = peak_rss_bytes();
     if (forecast_)
       metrics.predicted_seconds = forecast_->seconds(static_cast<double>(targets) / positions());
-    if (engine_->durable()) commit_step(metrics);
     metrics_->write(metrics);
     ProgressStep shown{step_,           metrics.loss, metrics.tokens,
                        metrics.seconds, std::nullopt, metrics.predicted_seconds};
@@ -255,22 +254,19 @@ class TrainingRun {
     progress_->step(shown);
   }
 
-  // Of this step, or of the one before it where this one's updates wait.
-  void commit_step(const StepMetrics& metrics) {
-    metrics_->sync();  // the lines before this one: a loss of power must not leave a hole
-    if (engine_->updates_wait() && waiting_record_) commit(*waiting_record_);
-    waiting_record_ = StepRecord{checkpoint_info(), metrics};
-    if (!engine_->updates_wait()) finish_step();
+  // The waiting step is durable once its updates are made and its lines are written.
+  void commit_waiting() {
+    if (!waiting_) return;
+    metrics_->sync();  // a loss of power must not leave a hole in the lines
+    engine_->commit(waiting_->step, to_text(*waiting_));
+    waiting_.reset();
   }
 
   // No update waits any more, and the step is durable.
   void finish_step() {
     engine_->finish_updates();
-    if (waiting_record_) commit(*waiting_record_);
-    waiting_record_.reset();
+    commit_waiting();
   }
-
-  void commit(const StepRecord& record) { engine_->commit(record.info.step, to_text(record)); }
 
   // Of this minute: a share of what the machine gave an hour ago would mislead.
   double gemm_gflops() {
@@ -299,7 +295,7 @@ class TrainingRun {
 
   void validate() {
     if (!validation_) return;
-    finish_step();
+    engine_->finish_updates();
     const double start = seconds_now();
     EvaluationTotals totals;
     validation_->rewind();
@@ -339,8 +335,7 @@ class TrainingRun {
   std::vector<Batch> microbatches_;
   Batch validation_batch_;  // kept, so that its memory is taken once
   std::optional<MetricsWriter> metrics_;
-  std::optional<StepRecord> waiting_record_;  // of a step whose updates may wait
-  std::optional<StepMetrics> unwritten_;  // of the step resumed from, if its line may be missing
+  std::optional<CheckpointInfo> waiting_;  // of a durable plan's step that is not committed yet
   std::optional<GemmMeter> gemm_;
   double gemm_gflops_ = 0, gemm_measured_at_ = -HUGE_VAL;  // of seconds_now
   std::int64_t step_ = 0, steps_ = 0, saved_ = -1;

@@ -34,6 +34,59 @@ std::string show_bytes(std::int64_t bytes) {
   return fmt::format("{:.1f} KiB", static_cast<double>(bytes) / (1 << 10));
 }
 
+namespace {
+
+struct Traffic {
+  double read = 0, written = 0;  // bytes per step
+};
+
+Traffic traffic_of(const Plan& plan) {
+  Traffic traffic;
+  for (const Task& task : plan.tasks) {
+    if (task.kind == TaskKind::read) traffic.read += task.bytes;
+    if (task.kind == TaskKind::write) traffic.written += task.bytes;
+  }
+  return traffic;
+}
+
+// What goes to disk, and which plans were second.
+std::string describe_streams(const TrainingEngine& engine, const PlanContext& context) {
+  const Plan& plan = engine.plan();
+  if (engine.candidates().empty()) return "";
+  const auto& fitting = engine.candidates();
+  std::string text = fmt::format("plan     {}", fitting.front().name);
+  if (fitting.size() > 1 && fitting.front().seconds > 0)
+    text += fmt::format("; next: {}, +{:.1f} %", fitting[1].name,
+                        100 * (fitting[1].seconds / fitting[0].seconds - 1));
+  text += "\n";
+  if (!engine.durable()) return text;
+  const Traffic traffic = traffic_of(plan);
+  text += fmt::format("disk     state 2 x {}, scratch {}; per step {} read, {} written",
+                      show_bytes(plan.store_bytes), show_bytes(plan.scratch_bytes),
+                      show_bytes(static_cast<std::int64_t>(traffic.read)),
+                      show_bytes(static_cast<std::int64_t>(traffic.written)));
+  if (context.steps > 0)
+    text += fmt::format("; {:.2f} TB written in {} steps",
+                        traffic.written * static_cast<double>(context.steps) / 1e12, context.steps);
+  return text + "\n";
+}
+
+}  // namespace
+
+nlohmann::json streams_to_json(const TrainingEngine& engine) {
+  const Traffic traffic = traffic_of(engine.plan());
+  nlohmann::json candidates = nlohmann::json::array();
+  for (const Candidate& candidate : engine.candidates())
+    candidates.push_back({{"plan", candidate.name},
+                          {"seconds", candidate.seconds},
+                          {"arena_bytes", candidate.arena_bytes}});
+  return {{"candidates", candidates},
+          {"store_bytes", engine.plan().store_bytes},
+          {"scratch_bytes", engine.plan().scratch_bytes},
+          {"read_bytes_per_step", traffic.read},
+          {"written_bytes_per_step", traffic.written}};
+}
+
 std::string describe_plan(const Model& model, const TrainingEngine& engine,
                           const PlanContext& context) {
   const ModelInfo info = model.info();
@@ -60,7 +113,8 @@ std::string describe_plan(const Model& model, const TrainingEngine& engine,
       "\nColumns are the peaks of each kind; gradients use memory that activations leave, so "
       "they\nadd up to more than the peak. The process itself takes at most {} beside it.\n",
       show_bytes(kProcessBytes));
-  text += fmt::format("\nstep     {:.2f} TFLOP of model arithmetic in {} tasks\n",
+  text += fmt::format("\n{}", describe_streams(engine, context));
+  text += fmt::format("step     {:.2f} TFLOP of model arithmetic in {} tasks\n",
                       engine.model_flops() / 1e12, plan.tasks.size());
   if (context.forecast != nullptr)
     text += describe_forecast(*context.forecast, context.tokens(), context.steps);
@@ -89,6 +143,7 @@ nlohmann::json plan_to_json(const Model& model, const TrainingEngine& engine,
           {"process_bytes", kProcessBytes},
           {"budget_bytes", context.budget_bytes},
           {"model_flops_per_step", engine.model_flops()},
+          {"streams", streams_to_json(engine)},
           {"tasks", plan.tasks.size()},
           {"buffers", plan.buffers.size()},
           {"predicted_seconds", known ? nlohmann::json(context.forecast->step().seconds) : nullptr},

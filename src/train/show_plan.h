@@ -27,6 +27,9 @@ std::string describe_plan(const Model& model, const TrainingEngine& engine,
 nlohmann::json plan_to_json(const Model& model, const TrainingEngine& engine,
                             const PlanContext& context);
 
+// The plans that fit, and what goes to disk and back.
+nlohmann::json streams_to_json(const TrainingEngine& engine);
+
 // "1.5 GiB", "312 MiB"
 std::string show_bytes(std::int64_t bytes);
 

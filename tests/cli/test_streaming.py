@@ -1,0 +1,132 @@
+"""A run whose state does not fit its memory budget: same bits as one that stays in RAM, within the
+budget, and nothing lost when it is killed at any instant."""
+
+import pathlib
+import random
+import signal
+import time
+import unittest
+
+import support
+from support import ProgramTest, arithmetic_of, metrics
+
+SEED = 20240612
+KILLS = 30
+STEPS = 12
+MIB = 1 << 20
+
+
+def tensors_of(folder):
+    return support.read_safetensors(pathlib.Path(folder) / "model.safetensors")
+
+
+@unittest.skipIf(support.SANITIZER, "a sanitizer keeps memory of its own")
+class Streaming(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        # 16 MB of parameters: state, gradients and moments take several times that.
+        self.tiny("qwen2", hidden_size=192, intermediate_size=768, num_hidden_layers=4,
+                  vocab_size=8009)
+        self.changes = {"train__dtype": "bf16", "train__microbatch": 2, "train__steps": STEPS,
+                        "train__eval_every": 5,
+                        "data__validation": str(self.work / "valid.jsonl")}
+
+    def small_budget(self):
+        """Bytes: two thirds of what the plan wants that keeps everything in RAM."""
+        plan = self.ok("plan", self.write_config("any", **self.changes), "--json").json()
+        self.assertEqual(plan["streams"]["store_bytes"], 0)
+        return plan["arena_bytes"] * 2 // 3 + plan["process_bytes"]
+
+    def whole_run(self):
+        self.ok("train", self.write_config("whole", **self.changes))
+        self.ok("export", self.work / "whole", "--format", "hf", "--dtype", "f32", "--out",
+                self.work / "whole-hf")
+
+    def assert_same_as_whole(self, run):
+        self.assertEqual(arithmetic_of(self.work / "whole"), arithmetic_of(self.work / run))
+        self.ok("export", self.work / run, "--format", "hf", "--dtype", "f32", "--out",
+                self.work / f"{run}-hf")
+        self.assertTrue(tensors_of(self.work / "whole-hf") == tensors_of(self.work / f"{run}-hf"),
+                        "the exported weights differ")
+
+    def test_gives_the_same_bits_within_the_budget(self):
+        self.whole_run()
+        budget = self.small_budget()
+        config = self.write_config("small", budget__memory=budget, **self.changes)
+        plan = self.ok("plan", config, "--json").json()
+        self.assertGreater(plan["streams"]["store_bytes"], 0)
+        self.assertGreater(plan["streams"]["read_bytes_per_step"], 0)
+        self.assertIn("disk ", self.ok("plan", config).out)
+        result = self.ok("train", config)
+        self.assertLessEqual(result.peak_rss_bytes, budget)
+        self.assert_same_as_whole("small")
+        self.assertIn("can be resumed", self.ok("doctor", self.work / "small").out)
+        loss = [self.ok("eval", self.work / run, "--data", self.work / "valid.jsonl",
+                        "--sequence-length", "48", "--dtype", "f32", "--json").json()["loss"]
+                for run in ("whole", "small")]
+        self.assertEqual(*loss)
+
+    def test_killed_at_any_instant(self):
+        seed = int(support.os.environ.get("OUTSIZE_TEST_SEED", SEED))
+        print(f"seed {seed}", flush=True)
+        generator = random.Random(seed)
+        self.whole_run()
+        budget = self.small_budget()
+        kills = runs = 0
+        while kills < KILLS:
+            runs += 1
+            kills += self.kill_and_finish(f"killed{runs}", budget, generator)
+            self.assertLess(runs, 10 * KILLS, "runs always ended before they could be killed")
+        print(f"killed {kills} times in {runs} runs", flush=True)
+
+    def kill_and_finish(self, name, budget, generator):
+        """Up to ten kills of one run, which then ends; each start may have another budget."""
+        config = self.write_config(name, budget__memory=budget, **self.changes)
+        kills = 0
+        for _ in range(10):
+            more = generator.choice((0, MIB, 4 * MIB))
+            process = support.Process("train", config, "--set", f"budget.memory={budget + more}")
+            deadline = time.monotonic() + generator.uniform(0, 0.8)
+            while process.running() and time.monotonic() < deadline:
+                time.sleep(0.001)
+            process.send(signal.SIGKILL)
+            if process.wait().status == 0:
+                break
+            kills += 1
+        self.ok("train", config)
+        self.assertEqual([row["step"] for row in metrics(self.work / name)[0]],
+                         list(range(1, STEPS + 1)))
+        self.assert_same_as_whole(name)
+        support.shutil.rmtree(self.work / name)
+        support.shutil.rmtree(self.work / f"{name}-hf")
+        return kills
+
+    def test_damage_is_named(self):
+        budget = self.small_budget()
+        config = self.write_config("hurt", budget__memory=budget, **self.changes)
+        self.ok("train", config)
+        state = self.work / "hurt" / "store" / "state"
+        data = bytearray(state.read_bytes())
+        for place in range(len(data) // 2, len(data), 4096):  # every copy of the later groups
+            data[place] ^= 1
+        state.write_bytes(data)
+        self.refused(4, "doctor", self.work / "hurt", says=("Corruption", "no step can be resumed"))
+        self.refused(4, "train", config, "--set", f"train.steps={STEPS + 2}",
+                     says=("Corruption", "state"))
+
+    def test_a_second_process_is_refused(self):
+        budget = self.small_budget()
+        config = self.write_config("twice", budget__memory=budget, **self.changes)
+        process = support.Process("train", config, "--set", "train.steps=100000")
+        store = self.work / "twice" / "store" / "state"
+        while process.running() and not store.exists():
+            time.sleep(0.01)
+        try:
+            self.refused(3, "train", config, says=("InvalidArgument",))
+        finally:
+            process.send(signal.SIGKILL)
+            process.wait()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
