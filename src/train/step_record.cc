@@ -8,10 +8,8 @@
 namespace outsize {
 
 std::string to_text(const CheckpointInfo& info) {
-  return nlohmann::json{{"step", info.step},
-                        {"cursor", info.cursor},
-                        {"threads", info.threads},
-                        {"isa", info.isa}}
+  return nlohmann::json{
+      {"step", info.step}, {"cursor", info.cursor}, {"threads", info.threads}, {"isa", info.isa}}
       .dump();
 }
 
