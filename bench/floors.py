@@ -4,7 +4,7 @@
 The floor of an op is its FLOPs over the GEMM rate or its bytes over the RAM rate, whichever is
 larger, both measured in the same run (`outsize bench step --profile`). A bar of the picture is the
 op's time, the dark part its floor. One bar per op that takes at least 1 % of the step.
-Usage: bench/floors.py [--outsize PROGRAM] [--only WORD ...] [--svg FILE] [--smoke]
+Usage: bench/floors.py [--outsize PROGRAM] [--only WORD ...] [--svg FILE] [--json FILE] [--smoke]
 """
 import argparse
 import html
@@ -18,8 +18,9 @@ WIDTH, LEFT, ROW, GAP = 760, 170, 16, 34  # pixels
 
 def profile(program, shape):
     """(step seconds, mfu, {op: [seconds, floor]}), ops by what they lose, most first."""
-    run = last_json([program, "bench", "step", "--config", HERE / "configs" / f"{shape.config}.json",
-                     *shape.options(), "--steps", "2", "--profile", "--json"])
+    config = HERE / "configs" / f"{shape.config}.json"
+    run = last_json([program, "bench", "step", "--config", config, *shape.options(),
+                     "--steps", "2", "--profile", "--json"])
     ops = {}
     for row in run["profile"]:
         total = ops.setdefault(row["name"], [0, 0])

@@ -106,8 +106,8 @@ void run_round(Generator& generator, const Options& options, DType dtype, Times&
 void bench_generate(const Options& options) {
   const ModelSource source(options.model);
   const DType dtype = parse_dtype(options.dtype);
-  auto start = Clock::now();
   Generator generator(source.model(), {options.prompt + options.tokens, dtype, false}, 0);
+  const auto start = Clock::now();
   generator.load(*source.weights());
   const double load_seconds = seconds_since(start);
   Times times;
@@ -141,7 +141,8 @@ void bench_generate(const Options& options) {
         "GB/s\n",
         static_cast<double>(options.prompt) / prompt_seconds, prompt_gflops / gemm, gemm,
         1 / token_seconds, token_gb / ram, ram);
-  if (options.profile) fmt::print("\nOne token:\n{}", describe_step(generator.decoder(), {gemm, ram}));
+  if (options.profile)
+    fmt::print("\nOne token:\n{}", describe_step(generator.decoder(), {gemm, ram}));
 }
 
 }  // namespace

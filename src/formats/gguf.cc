@@ -261,8 +261,8 @@ void GgufFile::read_f32(std::string_view name, std::int64_t first_element, std::
     const std::int64_t skip = first_element % type.block_elements;
     const bool partial = skip > 0 || count < type.block_elements;
     const std::int64_t blocks = partial ? 1 : std::min(piece, count / type.block_elements);
-    file_.read_at(tensor->offset + static_cast<std::uint64_t>(block * type.block_bytes),
-                  buffer, static_cast<std::size_t>(blocks * type.block_bytes));
+    file_.read_at(tensor->offset + static_cast<std::uint64_t>(block * type.block_bytes), buffer,
+                  static_cast<std::size_t>(blocks * type.block_bytes));
     dequantise(type.id, buffer, blocks, partial ? edge : destination);
     const std::int64_t done =
         partial ? std::min(count, type.block_elements - skip) : blocks * type.block_elements;

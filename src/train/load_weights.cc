@@ -82,10 +82,9 @@ void load_weights(const Program& program, const Model& model, const WeightReader
     ensure(source != sources.end(), "[weights] parameter '{}' has no source", parameter.name);
     const MasterMemory memory = master(static_cast<int>(p));
     if (load_as_stored(parameter, memory, reader, source->second)) continue;
-    fill(parameter, memory, buffer,
-         [&](std::int64_t row, std::int64_t rows, float* values) {
-           reader.read(source->second, parameter.type.shape, row, rows, values);
-         });
+    fill(parameter, memory, buffer, [&](std::int64_t row, std::int64_t rows, float* values) {
+      reader.read(source->second, parameter.type.shape, row, rows, values);
+    });
   }
 }
 

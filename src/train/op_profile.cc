@@ -104,10 +104,10 @@ std::string ops_table(const std::vector<ProfileRow>& rows, double step) {
                                  "seconds", "share", "floor", "of floor", "loss", "bound by");
   ProfileRow sum{.name = "all of them"};
   const auto line = [&](const ProfileRow& row, const char* bound) {
-    text += fmt::format("{:<28} {:>6} {:>9.4f} {:>6.1f}% {:>9.4f} {:>9.2f} {:>9.4f}  {}\n",
-                        row.name, row.count, row.seconds, 100 * share_of(row.seconds, step),
-                        row.floor_seconds, share_of(row.floor_seconds, row.seconds),
-                        row.loss_seconds(), bound);
+    text +=
+        fmt::format("{:<28} {:>6} {:>9.4f} {:>6.1f}% {:>9.4f} {:>9.2f} {:>9.4f}  {}\n", row.name,
+                    row.count, row.seconds, 100 * share_of(row.seconds, step), row.floor_seconds,
+                    share_of(row.floor_seconds, row.seconds), row.loss_seconds(), bound);
   };
   for (const ProfileRow& row : rows) {
     line(row, bound_of(row));
@@ -183,8 +183,7 @@ std::map<std::string, double> seconds_by_op(const Executor& executor) {
 std::string describe_step(const Executor& executor, const FloorRates& rates) {
   const std::vector<ProfileRow> rows = profile_step(executor, rates);
   const double step = executor.times().back().end_seconds;
-  return tasks_table(executor, rates.gemm_gflops) + "\n" +
-         ops_table(merged_by_name(rows), step) +
+  return tasks_table(executor, rates.gemm_gflops) + "\n" + ops_table(merged_by_name(rows), step) +
          fmt::format("Floors: {:.0f} GFLOP/s of matrix products, {:.1f} GB/s of RAM, the larger.\n",
                      rates.gemm_gflops, rates.ram_gb_per_second) +
          "\n" + worst_table(rows, step);

@@ -29,8 +29,7 @@ class Exact : public WeightReader {
     for (std::int64_t i = 0; i < rows * columns; ++i)
       destination[i] = value_of(source.parameter, first_row * columns + i);
   }
-  bool read_bf16(const WeightSource& source, const Shape& shape,
-                 bf16* destination) const override {
+  bool read_bf16(const WeightSource& source, const Shape& shape, bf16* destination) const override {
     if (!as_stored_) return false;
     for (std::int64_t i = 0; i < shape.numel(); ++i)
       destination[i] = to_bf16(value_of(source.parameter, i));

@@ -56,8 +56,7 @@ TEST(OpProfile, EveryLaunchAndEveryTaskWithoutOpsIsCountedOnce) {
   const auto& tasks = it.engine.plan().tasks;
   const auto without_ops =
       std::count_if(tasks.begin(), tasks.end(), [](const Task& task) { return task.call < 0; });
-  EXPECT_EQ(launches,
-            it.engine.executor().op_times().size() + static_cast<size_t>(without_ops));
+  EXPECT_EQ(launches, it.engine.executor().op_times().size() + static_cast<size_t>(without_ops));
   EXPECT_LE(seconds, it.engine.executor().times().back().end_seconds);
   EXPECT_EQ(find(rows, "update")->count, static_cast<int>(it.engine.program().parameters.size()));
   EXPECT_EQ(find(rows, "gradient_norm")->count, 1);

@@ -38,10 +38,7 @@ struct StoredMatrix {
 };
 
 WeightSource lower_part() {
-  return {.parameter = "w",
-          .hf_name = "w",
-          .first_row = kSkipped,
-          .total_rows = kRows + kSkipped};
+  return {.parameter = "w", .hf_name = "w", .first_row = kSkipped, .total_rows = kRows + kSkipped};
 }
 
 TEST(ReadBf16, GivesTheStoredBits) {
@@ -71,8 +68,9 @@ TEST(ReadBf16, LeavesOtherDtypesAndLayoutsToRead) {
 TEST(ReadBf16, RefusesAnotherShape) {
   const StoredMatrix stored(DType::bf16);
   bf16 got;
-  const Error error =
-      error_of([&] { stored.reader->read_bf16(lower_part(), {kRows, kColumns + 1}, &got); });
+  const Error error = error_of([&] {
+    stored.reader->read_bf16(lower_part(), {kRows, kColumns + 1}, &got);
+  });
   EXPECT_EQ(error.kind(), ErrorKind::InvalidArgument);
 }
 
@@ -83,10 +81,9 @@ TEST(Reading, AFileThatIsCutMeanwhileIsCorruption) {
   std::vector<float> wide(static_cast<size_t>(kRows * kColumns));
   std::vector<bf16> narrow(wide.size());
   const Shape shape = {kRows, kColumns};
-  EXPECT_EQ(error_of([&] {
-              stored.reader->read(lower_part(), shape, 0, kRows, wide.data());
-            }).kind(),
-            ErrorKind::Corruption);
+  EXPECT_EQ(
+      error_of([&] { stored.reader->read(lower_part(), shape, 0, kRows, wide.data()); }).kind(),
+      ErrorKind::Corruption);
   EXPECT_EQ(error_of([&] { stored.reader->read_bf16(lower_part(), shape, narrow.data()); }).kind(),
             ErrorKind::Corruption);
 }

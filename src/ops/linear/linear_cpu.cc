@@ -118,7 +118,8 @@ struct FewRowsKernel : Kernel {
     // One run per thread: memory gives two long streams up to twice what it gives to threads that
     // take turns along one. An output's bits do not hang on the run it is in.
     const std::int64_t each = (out + thread_count() - 1) / thread_count();
-    parallel_for(out, each, [&](std::int64_t begin, std::int64_t end) { run(product, begin, end); });
+    parallel_for(out, each,
+                 [&](std::int64_t begin, std::int64_t end) { run(product, begin, end); });
     return {};
   }
 
