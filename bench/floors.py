@@ -4,11 +4,13 @@
 The floor of an op is its FLOPs over the GEMM rate or its bytes over the RAM rate, whichever is
 larger, both measured in the same run (`outsize bench step --profile`). A bar of the picture is the
 op's time, the dark part its floor. One bar per op that takes at least 1 % of the step.
-Usage: bench/floors.py [--outsize PROGRAM] [--only WORD ...] [--svg FILE] [--smoke]
+Usage: bench/floors.py [--outsize PROGRAM] [--only WORD ...] [--svg FILE] [--json FILE]
+                       [--from FILE] [--smoke]
 """
 import argparse
 import html
 import json
+import pathlib
 
 from steps import HERE, SHAPES, SMOKE, last_json
 
@@ -17,20 +19,24 @@ WIDTH, LEFT, ROW, GAP = 760, 170, 16, 34  # pixels
 
 
 def profile(program, shape):
-    """(step seconds, mfu, {op: [seconds, floor]}), ops by what they lose, most first."""
     config = HERE / "configs" / f"{shape.config}.json"
-    run = last_json([program, "bench", "step", "--config", config,
-                     *shape.options(), "--steps", "2", "--profile", "--json"])
+    return last_json([program, "bench", "step", "--config", config, *shape.options(),
+                      "--steps", "2", "--profile", "--json"])
+
+
+def ops_of(run):
+    """op -> [seconds, floor], most loss first."""
     ops = {}
     for row in run["profile"]:
         total = ops.setdefault(row["name"], [0, 0])
         total[0] += row["seconds"]
         total[1] += row["floor_seconds"]
-    return run, dict(sorted(ops.items(), key=lambda item: item[1][1] - item[1][0]))
+    return dict(sorted(ops.items(), key=lambda item: item[1][1] - item[1][0]))
 
 
-def shown(run, ops):
+def shown(run):
     """The rows worth showing, the rest as one."""
+    ops = ops_of(run)
     step = sum(seconds for seconds, _ in ops.values())
     rows = {name: value for name, value in ops.items() if value[0] >= LEAST_SHARE * step}
     rest = [value for name, value in ops.items() if name not in rows]
@@ -39,24 +45,24 @@ def shown(run, ops):
     return rows
 
 
-def print_table(shape, run, ops):
-    rows = shown(run, ops)
+def print_table(name, run):
+    rows = shown(run)
     total = [sum(column) for column in zip(*rows.values())]
-    print(f"\n{shape.name}: {run['gemm_gflops']:.0f} GFLOP/s, {run['ram_gb_per_second']:.1f} GB/s, "
+    print(f"\n{name}: {run['gemm_gflops']:.0f} GFLOP/s, {run['ram_gb_per_second']:.1f} GB/s, "
           f"step {run['step_seconds']:.3f} s, {run['mfu']:.2f} of the GEMM rate\n")
     print("| op | seconds | floor | of floor | loss |\n|---|---|---|---|---|")
-    for name, (seconds, floor) in [*rows.items(), ("all", total)]:
-        print(f"| {name} | {seconds:.4f} | {floor:.4f} | {floor / seconds:.2f} "
+    for op, (seconds, floor) in [*rows.items(), ("all", total)]:
+        print(f"| {op} | {seconds:.4f} | {floor:.4f} | {floor / seconds:.2f} "
               f"| {seconds - floor:.4f} |", flush=True)
 
 
 def draw(path, results):
     """Bars of all shapes, each shape scaled to its own step."""
     parts, y = [], 24
-    for shape, run, ops in results:
-        rows = shown(run, ops)
+    for title, run in results.items():
+        rows = shown(run)
         most = max(max(value) for value in rows.values())
-        parts.append(f'<text x="8" y="{y}" font-weight="bold">{html.escape(shape.name)}, '
+        parts.append(f'<text x="8" y="{y}" font-weight="bold">{html.escape(title)}, '
                      f'{run["mfu"]:.2f} of the GEMM rate</text>')
         for name, (seconds, floor) in rows.items():
             y += ROW + 4
@@ -80,20 +86,23 @@ def main():
     parser.add_argument("--outsize", default=str(HERE.parent / "build/release/src/cli/outsize"))
     parser.add_argument("--only", nargs="*", help="names that contain one of these words")
     parser.add_argument("--svg", metavar="FILE", help="draws the picture too")
-    parser.add_argument("--json", metavar="FILE", help="keeps what was measured")
+    parser.add_argument("--json", type=pathlib.Path, help="file that keeps what was measured")
+    parser.add_argument("--from", dest="kept", type=pathlib.Path,
+                        help="shows what --json kept instead of measuring")
     parser.add_argument("--smoke", action="store_true", help="one tiny shape")
     args = parser.parse_args()
-    results = []
-    for shape in SMOKE if args.smoke else SHAPES:
+    results = json.loads(args.kept.read_text()) if args.kept else {}
+    for name, run in results.items():
+        print_table(name, run)
+    for shape in () if args.kept else SMOKE if args.smoke else SHAPES:
         if args.only and not any(word in shape.name for word in args.only):
             continue
-        results.append((shape, *profile(args.outsize, shape)))
-        print_table(*results[-1])
+        results[shape.name] = profile(args.outsize, shape)
+        print_table(shape.name, results[shape.name])
     if args.svg:
         draw(args.svg, results)
     if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            json.dump({shape.name: run for shape, run, _ in results}, file, indent=1)
+        args.json.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

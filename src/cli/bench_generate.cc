@@ -106,8 +106,8 @@ void run_round(Generator& generator, const Options& options, DType dtype, Times&
 void bench_generate(const Options& options) {
   const ModelSource source(options.model);
   const DType dtype = parse_dtype(options.dtype);
-  auto start = Clock::now();
   Generator generator(source.model(), {options.prompt + options.tokens, dtype, false}, 0);
+  const auto start = Clock::now();
   generator.load(*source.weights());
   const double load_seconds = seconds_since(start);
   Times times;

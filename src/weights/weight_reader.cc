@@ -28,8 +28,9 @@ void require_shape(const std::string& file, const std::string& tensor, const Sha
          file, tensor, to_string(got), to_string(expected));
 }
 
-// Elements that one thread reads at a time: enough for a system call to be nothing beside them.
-constexpr std::int64_t kElementsPerTask = 1 << 19;
+// Elements that one thread reads at a time, at least: enough for a system call to be nothing beside
+// them.
+constexpr std::int64_t kElementsPerTask = 1 << 18;
 
 // body(begin, end) for pieces of [0, n) on all threads; what a piece throws is thrown once all have
 // ended.
@@ -79,8 +80,10 @@ class HfReader : public WeightReader {
   bool read_bf16(const WeightSource& source, const Shape& shape, bf16* destination) const override {
     const TensorInfo& tensor = find(source, shape);
     if (tensor.dtype != DType::bf16 || source.hf_transposed) return false;
-    const std::int64_t columns = column_count(shape), first = source.first_row * columns;
-    on_all_threads(row_count(shape) * columns, kElementsPerTask,
+    const std::int64_t first = source.first_row * column_count(shape), count = shape.numel();
+    // One run per thread: two that take turns would both clear each huge page they meet in.
+    const std::int64_t each = (count + thread_count() - 1) / thread_count();
+    on_all_threads(count, std::max(each, kElementsPerTask),
                    [&](std::int64_t begin, std::int64_t end) {
                      folder_.read(tensor.name, first + begin, end - begin, destination + begin);
                    });

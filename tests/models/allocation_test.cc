@@ -98,11 +98,7 @@ TEST_P(AllocationTest, NothingFromTheFirstStepOn) {
     engine.evaluate(batches[0], totals);
   }
   EXPECT_EQ(counter.count(), 0) << "the largest takes " << counter.largest() << " bytes";
-  // Where oneDNN 2.6 takes its older bf16 kernel (long rows, as a head's), that packs operands into
-  // memory of its own, in spite of the scratchpad it is given.
-  if (GetParam().dtype == DType::f32) {
-    EXPECT_EQ(counter.onednn_count(), 0);
-  }
+  EXPECT_EQ(counter.onednn_count(), 0);
 }
 
 TEST_P(AllocationTest, NothingWhileGenerating) {

@@ -92,9 +92,11 @@ TEST_P(AsyncFileTest, RefusesWhatItCannotDo) {
   const IoTicket ticket = file->read(0, memory.data(), kPageBytes);
   EXPECT_TRUE(file->wait(ticket).ok());
   EXPECT_EQ(file->wait(ticket).code, IoCode::invalid);
+  AlignedBuffer pages(static_cast<std::uint64_t>(kQueue.requests) * kPageBytes);
   std::vector<IoTicket> tickets;
   for (int i = 0; i < kQueue.requests; ++i)
-    tickets.push_back(file->read(0, memory.data(), kPageBytes));
+    tickets.push_back(
+        file->read(0, pages.data() + static_cast<std::uint64_t>(i) * kPageBytes, kPageBytes));
   EXPECT_EQ(file->read_now(0, memory.data(), kPageBytes).code, IoCode::busy);
   EXPECT_TRUE(file->wait_all().ok());
   EXPECT_TRUE(file->read_now(0, memory.data(), kPageBytes).ok());

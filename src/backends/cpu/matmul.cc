@@ -20,17 +20,15 @@ memory::data_type to_dnnl(DType dtype) {
   return dtype == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
 }
 
-memory::desc describe(std::int64_t rows, std::int64_t columns, DType dtype, bool transposed,
-                      std::int64_t ld) {
-  if (ld == 0) ld = transposed ? rows : columns;
-  const memory::dims strides = transposed ? memory::dims{1, ld} : memory::dims{ld, 1};
+memory::desc describe(std::int64_t rows, std::int64_t columns, DType dtype, bool transposed) {
+  const memory::dims strides = transposed ? memory::dims{1, rows} : memory::dims{columns, 1};
   return memory::desc({rows, columns}, to_dnnl(dtype), strides);
 }
 
 dnnl::matmul::primitive_desc make_descriptor(const MatmulSpec& spec) {
-  const memory::desc a = describe(spec.m, spec.k, spec.operand, spec.transpose_a, spec.lda);
-  const memory::desc b = describe(spec.k, spec.n, spec.operand, spec.transpose_b, spec.ldb);
-  const memory::desc c = describe(spec.m, spec.n, spec.result, false, spec.ldc);
+  const memory::desc a = describe(spec.m, spec.k, spec.operand, spec.transpose_a);
+  const memory::desc b = describe(spec.k, spec.n, spec.operand, spec.transpose_b);
+  const memory::desc c = describe(spec.m, spec.n, spec.result, false);
   const memory::desc bias({1, spec.n}, memory::data_type::f32, memory::format_tag::ab);
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);

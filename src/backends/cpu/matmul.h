@@ -12,7 +12,8 @@
 namespace outsize {
 
 // Shapes: a is [m,k], b is [k,n], c is [m,n], row-major; a transposed operand is stored as [k,m] or
-// [n,k]. `ld*` are elements between stored rows; 0 means dense.
+// [n,k]. Rows follow each other without gaps: for others oneDNN 2.6 has only an older bf16 kernel,
+// which allocates within every call in spite of the scratchpad it is given.
 // Dtypes: a, b both f32 or both bf16; c f32 or that dtype; bias f32 [n]. Accumulates in f32.
 struct MatmulSpec {
   std::int64_t m = 0, n = 0, k = 0;
@@ -22,7 +23,6 @@ struct MatmulSpec {
   bool transpose_b = false;
   bool bias = false;
   bool accumulate = false;  // c += a·b; c must be f32
-  std::int64_t lda = 0, ldb = 0, ldc = 0;
 };
 
 // nullptr when this processor and library can run it, else the reason.
