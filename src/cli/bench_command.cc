@@ -70,7 +70,6 @@ void bench_step(const BenchOptions& options) {
   const double step_seconds = median(seconds), rate = median(gflops);
   const double tokens = static_cast<double>(run.tokens());
   const double model_gflops = engine.model_flops() / step_seconds / 1e9;
-<<<<<<< HEAD
   nlohmann::json result = {
       {"tokens_per_second", tokens / step_seconds},
       {"step_seconds", step_seconds},
@@ -87,20 +86,6 @@ void bench_step(const BenchOptions& options) {
       {"predicted_seconds",
        run.forecast() ? nlohmann::json(run.forecast()->step().seconds) : nlohmann::json(nullptr)},
       {"peak_rss_bytes", peak_rss_bytes()}};
-=======
-  nlohmann::json result = {{"tokens_per_second", tokens / step_seconds},
-                           {"step_seconds", step_seconds},
-                           {"step_seconds_min", *std::min_element(seconds.begin(), seconds.end())},
-                           {"step_seconds_max", *std::max_element(seconds.begin(), seconds.end())},
-                           {"gemm_gflops", rate},
-                           {"model_gflops", model_gflops},
-                           {"mfu", model_gflops / rate},
-                           {"loss", loss},
-                           {"op_seconds", seconds_by_op(engine.executor())},  // of the last step
-                           {"threads", thread_count()},
-                           {"arena_bytes", engine.arena_bytes()},
-                           {"peak_rss_bytes", peak_rss_bytes()}};
->>>>>>> speed
   std::optional<FloorRates> rates;
   if (options.profile) rates = floor_rates(options, rate);
   if (options.json) {

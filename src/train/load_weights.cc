@@ -88,16 +88,10 @@ void load_weights(const Program& program, const Model& model, const WeightReader
     const ProgramParameter& parameter = program.parameters[p];
     const auto source = sources.find(parameter.name);
     ensure(source != sources.end(), "[weights] parameter '{}' has no source", parameter.name);
-<<<<<<< HEAD
     if (sink.memory &&
         load_as_stored(parameter, sink.memory(static_cast<int>(p)), reader, source->second))
       continue;
     fill(program, p, sink, buffer, [&](std::int64_t row, std::int64_t rows, float* values) {
-=======
-    const MasterMemory memory = master(static_cast<int>(p));
-    if (load_as_stored(parameter, memory, reader, source->second)) continue;
-    fill(parameter, memory, buffer, [&](std::int64_t row, std::int64_t rows, float* values) {
->>>>>>> speed
       reader.read(source->second, parameter.type.shape, row, rows, values);
     });
   }
