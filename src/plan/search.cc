@@ -56,6 +56,7 @@ class Search {
     if (smallest_bytes_ == 0 || plan.arena_bytes < smallest_bytes_) {
       smallest_bytes_ = plan.arena_bytes;
       smallest_ = request_.knobs;
+      smallest_part_ = request_.part;
     }
     return std::nullopt;
   }
@@ -176,6 +177,7 @@ class Search {
     if (result_.candidates.empty()) {
       // The message of the plan that comes nearest.
       request_.knobs = smallest_;
+      request_.part = smallest_part_;
       make_plan(request_);
       fail(ErrorKind::Internal, "[plan] a plan that did not fit fits now");
     }
@@ -190,6 +192,7 @@ class Search {
   SearchResult result_;
   std::int64_t smallest_bytes_ = 0;
   PlanKnobs smallest_;
+  StepPart smallest_part_ = StepPart::whole;
 };
 
 }  // namespace

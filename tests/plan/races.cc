@@ -1,0 +1,60 @@
+#include "plan/races.h"
+
+#include <fmt/format.h>
+
+#include <vector>
+
+namespace outsize::testing_plan {
+namespace {
+
+// before[b][a]: task a has certainly ended when task b starts.
+std::vector<std::vector<bool>> closure(const Plan& plan) {
+  const size_t count = plan.tasks.size();
+  std::vector<std::vector<bool>> before(count, std::vector<bool>(count, false));
+  for (size_t b = 0; b < count; ++b) {
+    const auto learn = [&](size_t a) {
+      before[b][a] = true;
+      for (size_t i = 0; i < a; ++i)
+        if (before[a][i]) before[b][i] = true;
+    };
+    for (size_t a = b; a-- > 0;)
+      if (plan.tasks[a].resource == plan.tasks[b].resource) {
+        learn(a);
+        break;
+      }
+    for (int a : plan.tasks[b].after) learn(static_cast<size_t>(a));
+  }
+  return before;
+}
+
+bool overlap(const Extent& a, const Extent& b) {
+  return a.tier == b.tier && a.bytes > 0 && b.bytes > 0 && a.offset < b.offset + b.bytes &&
+         b.offset < a.offset + a.bytes;
+}
+
+bool conflict(const Plan& plan, const std::vector<int>& writes, const std::vector<int>& uses) {
+  for (int w : writes)
+    for (int u : uses)
+      if (overlap(plan.buffers[static_cast<size_t>(w)].extent,
+                  plan.buffers[static_cast<size_t>(u)].extent))
+        return true;
+  return false;
+}
+
+}  // namespace
+
+std::optional<std::string> find_race(const Plan& plan) {
+  const auto before = closure(plan);
+  for (size_t b = 0; b < plan.tasks.size(); ++b)
+    for (size_t a = 0; a < b; ++a) {
+      if (before[b][a]) continue;
+      const Task &one = plan.tasks[a], &other = plan.tasks[b];
+      if (conflict(plan, one.writes, other.reads) || conflict(plan, one.writes, other.writes) ||
+          conflict(plan, other.writes, one.reads))
+        return fmt::format("tasks {} ({}) and {} ({})", a, name_of(one.kind), b,
+                           name_of(other.kind));
+    }
+  return std::nullopt;
+}
+
+}  // namespace outsize::testing_plan

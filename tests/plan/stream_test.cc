@@ -1,0 +1,190 @@
+// Plans that stream: random programs under random knobs are sound, and what is taken out of them or
+// moved within them is found by the checker whenever it does harm.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+#include "core/error.h"
+#include "plan/check.h"
+#include "plan/planner.h"
+#include "plan/races.h"
+#include "plan/random_plan.h"
+#include "plan/search.h"
+#include "plan/simulate.h"
+
+namespace outsize::testing_plan {
+namespace {
+
+// Any knobs at all for a request that trains.
+void choose_knobs(PlanRequest& request, Dice& dice) {
+  const size_t calls = request.program->calls.size();
+  PlanKnobs& knobs = request.knobs;
+  knobs.durable = true;
+  knobs.vertical = dice.chance(0.5);
+  knobs.deferred = dice.chance(0.5);
+  for (auto* list : {&knobs.stream_weights, &knobs.stream_state, &knobs.offload_gradients,
+                     &knobs.offload_saved}) {
+    list->resize(calls);
+    for (char& flag : *list) flag = dice.chance(0.6);
+  }
+  knobs.store_block = kMovedAlignment;
+  knobs.piece_elements = 2048;
+  knobs.read_ahead_bytes = dice.between(0, 100) << 10;
+  knobs.write_behind_bytes = dice.between(0, 100) << 10;
+  if (!knobs.deferred) return;
+  constexpr StepPart kParts[] = {StepPart::begin, StepPart::middle, StepPart::end};
+  request.part = kParts[dice.between(0, 2)];
+}
+
+bool accepts(const Plan& plan) {
+  try {
+    check_plan(plan);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+TEST(StreamedPlans, OfRandomProgramsAreSound) {
+  int planned = 0;
+  SimulatedMachine machine;
+  machine.bytes_per_second = {1e9, 1e6, 1e6};
+  for (std::uint64_t seed = 0; planned < 8000; ++seed) {
+    RandomRequest random(seed);
+    if (!random.request.training) continue;
+    Dice dice(seed + 1000000);
+    choose_knobs(random.request, dice);
+    const Plan plan = make_plan(random.request);
+    EXPECT_NO_THROW(check_plan(plan)) << "seed " << seed;
+    EXPECT_GE(simulate(plan, machine).seconds, 0) << "seed " << seed;
+    if (planned % 10 == 0) {  // quadratic
+      EXPECT_EQ(find_race(plan).value_or(""), "") << "seed " << seed;
+    }
+    ++planned;
+  }
+}
+
+// Without one dependency: harmless where another chain has the same effect, otherwise found.
+TEST(StreamedPlans, MissingDependenciesAreFound) {
+  int harmful = 0, caught = 0, harmless = 0;
+  for (std::uint64_t seed = 0; harmful < 1500; ++seed) {
+    RandomRequest random(seed);
+    if (!random.request.training) continue;
+    Dice dice(seed + 2000000);
+    choose_knobs(random.request, dice);
+    Plan plan = make_plan(random.request);
+    std::vector<size_t> waiting;
+    for (size_t t = 0; t < plan.tasks.size(); ++t)
+      if (!plan.tasks[t].after.empty()) waiting.push_back(t);
+    if (waiting.empty()) continue;
+    auto& after = plan.tasks[dice.pick(waiting)].after;
+    after.erase(after.begin() + dice.between(0, static_cast<std::int64_t>(after.size()) - 1));
+    const bool races = find_race(plan).has_value();
+    harmful += races;
+    harmless += !races;
+    caught += races && !accepts(plan);
+    if (!races) {
+      EXPECT_TRUE(accepts(plan)) << "seed " << seed << ": nothing is wrong with it";
+    }
+  }
+  std::printf("dropped dependencies: %d harmful, %d caught; %d harmless\n", harmful, caught,
+              harmless);
+  EXPECT_EQ(caught, harmful);
+}
+
+// A buffer somewhere else: found whenever it then shares bytes with a task that may run meanwhile.
+TEST(StreamedPlans, MovedExtentsAreFound) {
+  int harmful = 0, caught = 0;
+  for (std::uint64_t seed = 0; harmful < 500; ++seed) {
+    RandomRequest random(seed);
+    if (!random.request.training) continue;
+    Dice dice(seed + 3000000);
+    choose_knobs(random.request, dice);
+    Plan plan = make_plan(random.request);
+    Extent& extent = dice.pick(plan.buffers).extent;
+    if (extent.tier != Tier::host || extent.bytes == 0) continue;
+    const std::int64_t places = (plan.arena_bytes - extent.bytes) / kMovedAlignment;
+    extent.offset = dice.between(0, std::max<std::int64_t>(places, 0)) * kMovedAlignment;
+    if (!find_race(plan)) continue;
+    ++harmful;
+    caught += !accepts(plan);
+  }
+  std::printf("moved extents: %d harmful, %d caught\n", harmful, caught);
+  EXPECT_EQ(caught, harmful);
+}
+
+// A task before one that it waits for, or before the one that makes what it reads.
+TEST(StreamedPlans, SwappedTasksAreFound) {
+  int harmful = 0, caught = 0;
+  for (std::uint64_t seed = 0; harmful < 500; ++seed) {
+    RandomRequest random(seed);
+    if (!random.request.training) continue;
+    Dice dice(seed + 4000000);
+    choose_knobs(random.request, dice);
+    Plan plan = make_plan(random.request);
+    const auto t =
+        static_cast<size_t>(dice.between(0, static_cast<std::int64_t>(plan.tasks.size()) - 2));
+    std::swap(plan.tasks[t], plan.tasks[t + 1]);
+    for (Task& task : plan.tasks)
+      for (int& earlier : task.after)
+        if (earlier == static_cast<int>(t) || earlier == static_cast<int>(t) + 1)
+          earlier = static_cast<int>(2 * t + 1) - earlier;
+    const auto& first = plan.tasks[t];
+    const bool reads_ahead = std::any_of(first.reads.begin(), first.reads.end(), [&](int id) {
+      const auto& writes = plan.tasks[t + 1].writes;
+      return !plan.buffers[static_cast<size_t>(id)].persistent &&
+             std::find(writes.begin(), writes.end(), id) != writes.end() &&
+             std::find(plan.tasks[t + 1].reads.begin(), plan.tasks[t + 1].reads.end(), id) ==
+                 plan.tasks[t + 1].reads.end();
+    });
+    if (!reads_ahead) continue;
+    ++harmful;
+    caught += !accepts(plan);
+  }
+  std::printf("swapped tasks: %d harmful, %d caught\n", harmful, caught);
+  EXPECT_EQ(caught, harmful);
+}
+
+// A buffer that loses a part of its bytes is remembered by the rest of them.
+TEST(StreamedPlans, WhatIsLeftOfABufferIsRemembered) {
+  Plan plan;
+  plan.arena_bytes = 4 * kMovedAlignment;
+  plan.scratch_bytes = 2 * kMovedAlignment;
+  const auto buffer = [&](Tier tier, std::int64_t page, std::int64_t pages, bool persistent) {
+    plan.buffers.push_back({"b",
+                            BufferKind::activations,
+                            {tier, page * kMovedAlignment, pages * kMovedAlignment},
+                            persistent,
+                            true});
+    return static_cast<int>(plan.buffers.size()) - 1;
+  };
+  const int whole = buffer(Tier::host, 0, 2, false), disk = buffer(Tier::scratch, 0, 2, true);
+  const int left = buffer(Tier::host, 0, 1, false), right = buffer(Tier::host, 1, 1, false);
+  const int kept = buffer(Tier::host, 3, 1, true);
+  plan.tasks.push_back({.writes = {whole}});
+  plan.tasks.push_back({.kind = TaskKind::write,
+                        .resource = Resource::disk_write,
+                        .moves = {{whole, disk, 0, 0, 2 * kMovedAlignment}},
+                        .after = {0},
+                        .reads = {whole},
+                        .writes = {disk}});
+  plan.tasks.push_back({.after = {1}, .writes = {left}});
+  plan.tasks.push_back({.reads = {left}, .writes = {kept}});
+  Plan other = plan;
+  plan.tasks.push_back({.writes = {right}});
+  plan.tasks.push_back({.reads = {right}, .writes = {kept}});
+  EXPECT_TRUE(accepts(plan)) << "the write had ended before the left half was taken";
+  other.tasks.push_back({.kind = TaskKind::read,
+                         .resource = Resource::disk_read,
+                         .moves = {{disk, right, 0, 0, kMovedAlignment}},
+                         .after = {1},
+                         .reads = {disk},
+                         .writes = {right}});
+  other.tasks.push_back({.after = {4}, .reads = {right}, .writes = {kept}});
+  EXPECT_TRUE(accepts(other));
+  other.tasks[4].after = {0};
+  EXPECT_FALSE(accepts(other)) << "it may be read over while it is still written out";
+}
+
+}  // namespace
+}  // namespace outsize::testing_plan
