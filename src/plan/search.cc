@@ -99,19 +99,46 @@ class Search {
     const bool one_microbatch = request_.training->accumulation == 1;
     for (const bool vertical : {true, false}) {
       if (!vertical && (one_microbatch || !can_be_horizontal(request_))) continue;
-      for (const Saved saved :
-           {Saved::kept, Saved::offloaded, Saved::recomputed, Saved::recomputed_and_offloaded}) {
-        const bool again = saved == Saved::recomputed || saved == Saved::recomputed_and_offloaded;
-        if (again && request_.recomputing.empty()) continue;
-        if (saved == Saved::kept && vertical && !one_microbatch) continue;  // offloaded covers it
-        try_streams(vertical, saved);
+      const PlanKnobs before = request_.knobs;
+      for (const Saved saved : promising(vertical)) {
+        stream_all(vertical, saved);
+        make_resident(saved);
+        request_.knobs = before;
       }
     }
   }
 
-  void try_streams(bool vertical, Saved saved) {
+  // Ways of keeping what backward needs that fit with everything streamed, the fastest first. To
+  // look further into all of them takes too long for very deep models.
+  std::vector<Saved> promising(bool vertical) {
+    constexpr size_t kDeep = 200;
+    struct Way {
+      double seconds;
+      Saved saved;
+    };
+    std::vector<Way> ways;
+    const PlanKnobs before = request_.knobs;
+    for (const Saved saved :
+         {Saved::kept, Saved::offloaded, Saved::recomputed, Saved::recomputed_and_offloaded}) {
+      const bool again = saved == Saved::recomputed || saved == Saved::recomputed_and_offloaded;
+      if (again && request_.recomputing.empty()) continue;
+      // Where all microbatches' values wait, what is kept of them is the search's choice.
+      if (saved == Saved::kept && vertical && request_.training->accumulation > 1) continue;
+      stream_all(vertical, saved);
+      if (const auto plan = try_plan())
+        ways.push_back({simulate(*plan, options_.machine).seconds, saved});
+      request_.knobs = before;
+    }
+    std::stable_sort(ways.begin(), ways.end(),
+                     [](const Way& a, const Way& b) { return a.seconds < b.seconds; });
+    const size_t count = calls_ > kDeep ? std::min<size_t>(1, ways.size()) : ways.size();
+    std::vector<Saved> list;
+    for (size_t i = 0; i < count; ++i) list.push_back(ways[i].saved);
+    return list;
+  }
+
+  void stream_all(bool vertical, Saved saved) {
     PlanKnobs& knobs = request_.knobs;
-    const PlanKnobs before = knobs;
     knobs.vertical = vertical;
     const std::vector<char> all(calls_, 1);
     knobs.stream_weights = knobs.stream_state = knobs.offload_gradients = all;
@@ -121,17 +148,20 @@ class Search {
       knobs.recompute = all;
     if (saved == Saved::offloaded || saved == Saved::recomputed_and_offloaded)
       knobs.offload_saved = all;
+  }
+
+  // As much as fits, in the order of time saved per byte.
+  void make_resident(Saved saved) {
+    PlanKnobs& knobs = request_.knobs;
     std::optional<Plan> plan = try_plan();
-    if (plan) {
-      for (auto* list : {&knobs.stream_weights, &knobs.offload_gradients, &knobs.offload_saved,
-                         &knobs.recompute, &knobs.stream_state})
-        make_smaller(*list, *plan);
-      if (parts_fit())
-        keep(fmt::format("{}, {}{}", vertical ? "call by call" : "microbatch by microbatch",
-                         name_of(saved), knobs.deferred ? ", updates with the next forward" : ""),
-             std::move(*plan));
-    }
-    knobs = before;
+    if (!plan) return;
+    for (auto* list : {&knobs.stream_weights, &knobs.offload_gradients, &knobs.offload_saved,
+                       &knobs.recompute, &knobs.stream_state})
+      make_smaller(*list, *plan);
+    if (!parts_fit()) return;
+    keep(fmt::format("{}, {}{}", knobs.vertical ? "call by call" : "microbatch by microbatch",
+                     name_of(saved), knobs.deferred ? ", updates with the next forward" : ""),
+         std::move(*plan));
   }
 
   // The first step and the last updates, too.
