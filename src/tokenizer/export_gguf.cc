@@ -63,7 +63,8 @@ TokenLists make_lists(const TokenizerJson& parsed, std::int64_t rows) {
 std::vector<std::string> merge_texts(const TokenizerJson& parsed) {
   std::vector<std::string> merges;
   merges.reserve(parsed.merges.size());
-  for (const auto& [left, right] : parsed.merges) merges.push_back(left + " " + right);
+  for (const auto& [left, right] : parsed.merges)
+    merges.push_back(std::string(left).append(" ").append(right));
   return merges;
 }
 
@@ -137,7 +138,7 @@ void add_lists(const TokenLists& lists, GgufMetadata& out) {
   out.emplace_back("tokenizer.ggml.token_type", GgufValue::of_i32s(types));
 }
 
-void add_byte_level(const TokenizerJson& parsed, KnownPattern pattern, TokenLists lists,
+void add_byte_level(const TokenizerJson& parsed, KnownPattern pattern, const TokenLists& lists,
                     GgufMetadata& out) {
   check_normalizer(parsed);
   out.emplace_back("tokenizer.ggml.model", GgufValue::of_text("gpt2"));

@@ -34,7 +34,6 @@ class Filler {
  public:
   Filler(const Program& program, const Plan& plan, StateStore& store)
       : program_(program),
-        plan_(plan),
         store_(store),
         parts_(store_parts(plan)),
         weight_(kStageElements * 4),
@@ -98,7 +97,6 @@ class Filler {
   }
 
   const Program& program_;
-  const Plan& plan_;
   StateStore& store_;
   std::vector<std::vector<StorePart>> parts_;
   AlignedBuffer weight_, low_, zeros_;

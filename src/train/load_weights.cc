@@ -71,7 +71,7 @@ bool load_as_stored(const ProgramParameter& parameter, const MasterMemory& memor
 
 }  // namespace
 
-WeightSink sink_to_memory(const Program& program, MasterOf master) {
+WeightSink sink_to_memory(const Program& program, const MasterOf& master) {
   const auto take = [&program, master](int p, std::int64_t first, std::int64_t count,
                                        const float* values) {
     store(program.parameters[static_cast<size_t>(p)].type.dtype, master(p), first, values, count);

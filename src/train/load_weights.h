@@ -26,7 +26,7 @@ struct WeightSink {
 };
 
 // Stores what comes in memory.
-WeightSink sink_to_memory(const Program& program, MasterOf master);
+WeightSink sink_to_memory(const Program& program, const MasterOf& master);
 
 // Streams every parameter, in program order, through a transfer buffer.
 void load_weights(const Program& program, const Model& model, const WeightReader& reader,

@@ -39,9 +39,11 @@ Cost cost_of(const KernelQuery& query, const ValueType& q, double flops_per_pair
   const AttentionShape shape = attention_shape("attention", query.attrs);
   const std::int64_t tokens = q.shape[0], length = row_length(query.attrs, tokens);
   Cost cost;
-  if (length > 0)
+  if (length > 0) {
+    const std::int64_t rows = tokens / length;
     cost.flops = flops_per_pair * static_cast<double>(shape.heads * shape.head_dim) *
-                 static_cast<double>(tokens / length) * attention_pairs(length, 0, shape.window);
+                 static_cast<double>(rows) * attention_pairs(length, 0, shape.window);
+  }
   for (const ValueType& type : query.inputs) cost.bytes_read += static_cast<double>(type.bytes());
   for (const ValueType& type : query.outputs)
     cost.bytes_written += static_cast<double>(type.bytes());
