@@ -209,7 +209,7 @@ GgufMetadata tokenizer_gguf_metadata(const std::filesystem::path& model, std::in
   GgufMetadata out;
   TokenLists lists = make_lists(parsed, rows);
   if (pre_tokenizer.byte_level()) {
-    add_byte_level(parsed, pre_tokenizer.known_pattern(), std::move(lists), out);
+    add_byte_level(parsed, pre_tokenizer.known_pattern(), lists, out);
   } else {
     add_sentence_piece(parsed, unk, std::move(lists), out);
   }
