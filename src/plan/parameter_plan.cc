@@ -12,10 +12,6 @@ namespace {
 // Writes are gathered up to this: small ones would each wait for the disk.
 constexpr std::int64_t kWriteBytes = 16 << 20;
 
-std::int64_t whole_pages(std::int64_t bytes) {
-  return (bytes + kMovedAlignment - 1) / kMovedAlignment * kMovedAlignment;
-}
-
 }  // namespace
 
 ParameterPlan::ParameterPlan(const PlanRequest& request, Plan& plan, TaskList& tasks)

@@ -34,8 +34,7 @@ class Placer {
       : plan_(plan), counter_(plan.peak_bytes_by_kind) {
     for (Buffer& buffer : plan.buffers)
       if (buffer.moved && buffer.extent.tier != Tier::store)
-        buffer.extent.bytes =
-            (buffer.extent.bytes + kMovedAlignment - 1) / kMovedAlignment * kMovedAlignment;
+        buffer.extent.bytes = whole_pages(buffer.extent.bytes);
     find_lifetimes(hold);
   }
 

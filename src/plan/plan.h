@@ -23,6 +23,9 @@ using PerResource = std::array<T, kResourceCount>;
 
 // What moves between tiers begins at a multiple of this and has a multiple of it as its length.
 constexpr std::int64_t kMovedAlignment = 4096;
+constexpr std::int64_t whole_pages(std::int64_t bytes) {
+  return (bytes + kMovedAlignment - 1) / kMovedAlignment * kMovedAlignment;
+}
 
 // Contiguous piece of a tier, 64-byte aligned.
 struct Extent {

@@ -144,7 +144,7 @@ class Planner {
     for (int c = call_count(); c-- > 0;) {
       parameters_.begin_span();
       for (int m = 0; m < microbatches_; ++m) backward(m, c);
-      if (has_backward(c)) parameters_.finish_gradients(c);
+      parameters_.finish_gradients(c);
     }
   }
 
@@ -169,7 +169,7 @@ class Planner {
         if (waits(c)) continue;
         parameters_.begin_span();
         backward(m, c);
-        if (m == microbatches_ - 1 && has_backward(c)) parameters_.finish_gradients(c);
+        if (m == microbatches_ - 1) parameters_.finish_gradients(c);
       }
     }
     if (!updates_) return;
@@ -177,7 +177,7 @@ class Planner {
       if (!waits(c)) continue;
       parameters_.begin_span();
       for (int m = 0; m < microbatches_; ++m) backward(m, c);
-      if (has_backward(c)) parameters_.finish_gradients(c);
+      parameters_.finish_gradients(c);
     }
   }
 
@@ -239,9 +239,7 @@ class Planner {
       const Buffer source = plan_.buffers[static_cast<size_t>(id)];
       const int stored = add_buffer(source.name, source.kind, source.extent.bytes, false, true);
       plan_.buffers.back().extent.tier = Tier::scratch;
-      const std::int64_t bytes =
-          (source.extent.bytes + kMovedAlignment - 1) / kMovedAlignment * kMovedAlignment;
-      moves.push_back({id, stored, 0, 0, bytes});
+      moves.push_back({id, stored, 0, 0, whole_pages(source.extent.bytes)});
       id = add_buffer(source.name, source.kind, source.extent.bytes, false, true);
     };
     for (int& id : bound.saved_again) leave(id);

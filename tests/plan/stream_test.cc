@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <optional>
 
 #include "core/error.h"
 #include "plan/check.h"
@@ -15,7 +16,7 @@
 namespace outsize::testing_plan {
 namespace {
 
-// Any knobs at all for a request that trains.
+// Any knobs at all, for a request that trains.
 void choose_knobs(PlanRequest& request, Dice& dice) {
   const size_t calls = request.program->calls.size();
   PlanKnobs& knobs = request.knobs;
@@ -36,6 +37,15 @@ void choose_knobs(PlanRequest& request, Dice& dice) {
   request.part = kParts[dice.between(0, 2)];
 }
 
+// Of a random program under random knobs; absent where it does not train. `dice` goes on from
+// there.
+std::optional<Plan> random_plan(std::uint64_t seed, Dice& dice) {
+  RandomRequest random(seed);
+  if (!random.request.training) return std::nullopt;
+  choose_knobs(random.request, dice);
+  return make_plan(random.request);
+}
+
 bool accepts(const Plan& plan) {
   try {
     check_plan(plan);
@@ -50,11 +60,10 @@ TEST(StreamedPlans, OfRandomProgramsAreSound) {
   SimulatedMachine machine;
   machine.bytes_per_second = {1e9, 1e6, 1e6};
   for (std::uint64_t seed = 0; planned < 8000; ++seed) {
-    RandomRequest random(seed);
-    if (!random.request.training) continue;
     Dice dice(seed + 1000000);
-    choose_knobs(random.request, dice);
-    const Plan plan = make_plan(random.request);
+    auto made = random_plan(seed, dice);
+    if (!made) continue;
+    const Plan& plan = *made;
     EXPECT_NO_THROW(check_plan(plan)) << "seed " << seed;
     EXPECT_GE(simulate(plan, machine).seconds, 0) << "seed " << seed;
     if (planned % 10 == 0) {  // quadratic
@@ -68,11 +77,10 @@ TEST(StreamedPlans, OfRandomProgramsAreSound) {
 TEST(StreamedPlans, MissingDependenciesAreFound) {
   int harmful = 0, caught = 0, harmless = 0;
   for (std::uint64_t seed = 0; harmful < 1500; ++seed) {
-    RandomRequest random(seed);
-    if (!random.request.training) continue;
     Dice dice(seed + 2000000);
-    choose_knobs(random.request, dice);
-    Plan plan = make_plan(random.request);
+    auto made = random_plan(seed, dice);
+    if (!made) continue;
+    Plan& plan = *made;
     std::vector<size_t> waiting;
     for (size_t t = 0; t < plan.tasks.size(); ++t)
       if (!plan.tasks[t].after.empty()) waiting.push_back(t);
@@ -96,11 +104,10 @@ TEST(StreamedPlans, MissingDependenciesAreFound) {
 TEST(StreamedPlans, MovedExtentsAreFound) {
   int harmful = 0, caught = 0;
   for (std::uint64_t seed = 0; harmful < 500; ++seed) {
-    RandomRequest random(seed);
-    if (!random.request.training) continue;
     Dice dice(seed + 3000000);
-    choose_knobs(random.request, dice);
-    Plan plan = make_plan(random.request);
+    auto made = random_plan(seed, dice);
+    if (!made) continue;
+    Plan& plan = *made;
     Extent& extent = dice.pick(plan.buffers).extent;
     if (extent.tier != Tier::host || extent.bytes == 0) continue;
     const std::int64_t places = (plan.arena_bytes - extent.bytes) / kMovedAlignment;
@@ -117,11 +124,10 @@ TEST(StreamedPlans, MovedExtentsAreFound) {
 TEST(StreamedPlans, SwappedTasksAreFound) {
   int harmful = 0, caught = 0;
   for (std::uint64_t seed = 0; harmful < 500; ++seed) {
-    RandomRequest random(seed);
-    if (!random.request.training) continue;
     Dice dice(seed + 4000000);
-    choose_knobs(random.request, dice);
-    Plan plan = make_plan(random.request);
+    auto made = random_plan(seed, dice);
+    if (!made) continue;
+    Plan& plan = *made;
     const auto t =
         static_cast<size_t>(dice.between(0, static_cast<std::int64_t>(plan.tasks.size()) - 2));
     std::swap(plan.tasks[t], plan.tasks[t + 1]);
