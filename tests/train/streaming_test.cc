@@ -15,6 +15,7 @@
 #include "storage/aligned_buffer.h"
 #include "storage/real_disk.h"
 #include "storage/temp_folder.h"
+#include "train/allocations.h"
 #include "train/engine.h"
 #include "train/tiny.h"
 
@@ -267,19 +268,45 @@ TEST(StreamingPlans, GoOnWithTheSameBitsAfterAnInterruption) {
   EXPECT_EQ(difference(result, expected), "");
 }
 
+// Wide enough that padding to pages does not eat what streaming saves.
+std::unique_ptr<Model> wide_model() {
+  return model_from_hf_config({{"model_type", "qwen2"},
+                               {"hidden_size", 128},
+                               {"intermediate_size", 512},
+                               {"num_hidden_layers", 6},
+                               {"num_attention_heads", 4},
+                               {"num_key_value_heads", 2},
+                               {"vocab_size", 1000},
+                               {"max_position_embeddings", 256},
+                               {"rms_norm_eps", 1e-6},
+                               {"tie_word_embeddings", true}},
+                              "config.json");
+}
+
+TEST(StreamingPlans, TakeNoMemoryAfterTheFirstStep) {
+  if (!can_count_allocations()) GTEST_SKIP() << "the sanitizer has its own allocator";
+  const auto model = wide_model();
+  const Batch batch = random_batch(2, 128, 1000, 1);
+  for (const bool deferred : {false, true}) {
+    PlanKnobs knobs = everything_streamed(*model, /*vertical=*/true);
+    knobs.deferred = deferred;
+    TrainingEngine engine(*model, {2, 128, 1, DType::bf16, false}, {}, {.knobs = knobs});
+    const TempFolder folder(memory_folder());
+    engine.allocate(folder.path());
+    engine.randomise(1);
+    engine.commit(0, "start");
+    for (std::int64_t step = 1; step <= 4; ++step) {
+      if (step == 3) start_counting();
+      engine.step({&batch, 1}, batch.target_tokens, {.step = step, .lr = 1e-3, .clip = 1.0});
+      if (step > 1 || !deferred) engine.commit(deferred ? step - 1 : step, "blob");
+    }
+    const Allocations seen = stop_counting();
+    EXPECT_EQ(seen.count, 0) << seen.report;
+  }
+}
+
 TEST(StreamingPlans, OfTheSearchFitTheirBudgets) {
-  // Wide enough that padding to pages does not eat what streaming saves.
-  const auto model = model_from_hf_config({{"model_type", "qwen2"},
-                                           {"hidden_size", 128},
-                                           {"intermediate_size", 512},
-                                           {"num_hidden_layers", 6},
-                                           {"num_attention_heads", 4},
-                                           {"num_key_value_heads", 2},
-                                           {"vocab_size", 1000},
-                                           {"max_position_embeddings", 256},
-                                           {"rms_norm_eps", 1e-6},
-                                           {"tie_word_embeddings", true}},
-                                          "config.json");
+  const auto model = wide_model();
   const TrainingShape shape{2, 128, kAccumulation, DType::bf16, false};
   const auto plan = [&](std::int64_t budget) {
     return std::make_unique<TrainingEngine>(
