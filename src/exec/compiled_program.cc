@@ -25,11 +25,20 @@ CompiledProgram::CompiledProgram(const Program& program, const CompileOptions& o
     : program_(program), kernels_(options.kernels) {
   verify(program);
   find_wanted_values();
-  compile_variant(false, options);
-  if (options.training && options.recompute) compile_variant(true, options);
+  compile_variant(Recompute::nothing, options);
+  if (!options.training || !options.recompute) return;
+  compile_variant(Recompute::cheap, options);
+  compile_variant(Recompute::everything, options);
 }
 
-void CompiledProgram::compile_variant(bool recompute, const CompileOptions& options) {
+std::vector<std::vector<SegmentProfile>> CompiledProgram::recomputing_profiles() const {
+  std::vector<std::vector<SegmentProfile>> list;
+  for (size_t level = 1; level < variants_.size(); ++level)
+    if (!variants_[level].profiles.empty()) list.push_back(variants_[level].profiles);
+  return list;
+}
+
+void CompiledProgram::compile_variant(Recompute recompute, const CompileOptions& options) {
   Variant& variant = this->variant(recompute);
   variant.segments.resize(program_.segments.size());
   variant.profiles.resize(program_.segments.size());
@@ -57,7 +66,7 @@ void CompiledProgram::find_wanted_values() {
   }
 }
 
-void CompiledProgram::compile_backward(int segment, bool recompute) {
+void CompiledProgram::compile_backward(int segment, Recompute recompute) {
   Variant& variant = this->variant(recompute);
   Compiled& compiled = variant.segments[static_cast<size_t>(segment)];
   const Graph& graph = program_.segments[static_cast<size_t>(segment)].graph;
@@ -67,18 +76,22 @@ void CompiledProgram::compile_backward(int segment, bool recompute) {
     for (size_t i = 0; i < call.inputs.size(); ++i)
       if (wanted_[static_cast<size_t>(call.inputs[i])]) wanted.insert(graph.inputs()[i]);
   }
-  auto differentiate_with = [&](bool again) {
+  auto differentiate_with = [&](Recompute again) {
     DifferentiateOptions how;
     how.sum = &add_op();
     how.wants_input_cotangent = [&](ValueId id) { return wanted.count(id) > 0; };
-    if (again) how.may_save = [](ValueId) { return false; };
+    if (again == Recompute::cheap)
+      how.may_save = [&](ValueId id) {
+        return !graph.node(graph.value(id).producer).op->memory_bound;
+      };
+    if (again == Recompute::everything) how.may_save = [](ValueId) { return false; };
     return differentiate(graph, how);
   };
   Backward backward = differentiate_with(recompute);
   if (backward.parameter_gradients.empty() && backward.input_cotangents.empty()) return;
   // Where backward forms every output anew, forward never runs, so nothing can be saved from it.
   const bool skip = backward.outputs_again.size() == graph.outputs().size();
-  if (skip && !recompute) backward = differentiate_with(true);
+  if (skip) backward = differentiate_with(Recompute::everything);
   variant.profiles[static_cast<size_t>(segment)].skip_forward = skip;
   for (const auto& saved : backward.saved) {
     if (graph.value(saved.forward).kind != Value::Kind::result) continue;
@@ -91,7 +104,7 @@ void CompiledProgram::compile_backward(int segment, bool recompute) {
   compiled.backward = std::move(backward);
 }
 
-void CompiledProgram::fill_profile(int segment, bool recompute, const OpPrice& price) {
+void CompiledProgram::fill_profile(int segment, Recompute recompute, const OpPrice& price) {
   const auto s = static_cast<size_t>(segment);
   const Graph& graph = program_.segments[s].graph;
   const Compiled& compiled = this->compiled(segment, recompute);
@@ -130,19 +143,19 @@ void CompiledProgram::fill_profile(int segment, bool recompute, const OpPrice& p
   }
 }
 
-const CompiledGraph& CompiledProgram::forward(int segment, bool recompute) const {
+const CompiledGraph& CompiledProgram::forward(int segment, Recompute recompute) const {
   return compiled(segment, recompute).forward;
 }
 
-const Backward& CompiledProgram::backward_of(int segment, bool recompute) const {
+const Backward& CompiledProgram::backward_of(int segment, Recompute recompute) const {
   return *compiled(segment, recompute).backward;
 }
 
-const std::vector<ValueId>& CompiledProgram::saved_results(int segment, bool recompute) const {
+const std::vector<ValueId>& CompiledProgram::saved_results(int segment, Recompute recompute) const {
   return compiled(segment, recompute).saved_results;
 }
 
-const CompiledGraph& CompiledProgram::backward(int segment, bool recompute,
+const CompiledGraph& CompiledProgram::backward(int segment, Recompute recompute,
                                                const std::vector<char>& accumulate) {
   Compiled& compiled = variant(recompute).segments.at(static_cast<size_t>(segment));
   auto [at, fresh] = compiled.by_flags.try_emplace(accumulate);

@@ -2,6 +2,7 @@
 // one in each variant that the plan asks for (which parameter gradients add to earlier ones).
 #pragma once
 
+#include <array>
 #include <map>
 #include <optional>
 #include <vector>
@@ -15,7 +16,7 @@ namespace outsize {
 
 struct CompileOptions {
   bool training = false;
-  bool recompute = false;  // also the variant that keeps only segment inputs for backward
+  bool recompute = false;  // also the variants that keep less for backward
   KernelChoice kernels = KernelChoice::best;
   OpPrice price;  // fills the profiles' seconds; may be empty
 };
@@ -26,17 +27,18 @@ class CompiledProgram {
   CompiledProgram(const Program& program, const CompileOptions& options);
 
   const Program& program() const { return program_; }
-  // What the planner needs, per segment: of the variant that keeps, and of the one that recomputes
-  // (empty unless CompileOptions::recompute).
-  const std::vector<SegmentProfile>& profiles() const { return keeping_.profiles; }
-  const std::vector<SegmentProfile>& recomputing_profiles() const { return recomputing_.profiles; }
+  // What the planner needs, per segment: of the variant that keeps, and of those that recompute, as
+  // PlanRequest has them (empty unless CompileOptions::recompute).
+  const std::vector<SegmentProfile>& profiles() const { return variants_.front().profiles; }
+  std::vector<std::vector<SegmentProfile>> recomputing_profiles() const;
 
-  const CompiledGraph& forward(int segment, bool recompute = false) const;
-  const Backward& backward_of(int segment, bool recompute = false) const;
+  const CompiledGraph& forward(int segment, Recompute recompute) const;
+  const Backward& backward_of(int segment, Recompute recompute) const;
   // Compiles for these flags on first use: call it before the first step, not during one.
-  const CompiledGraph& backward(int segment, bool recompute, const std::vector<char>& accumulate);
+  const CompiledGraph& backward(int segment, Recompute recompute,
+                                const std::vector<char>& accumulate);
   // Forward values kept for backward that are results of nodes, in profile order.
-  const std::vector<ValueId>& saved_results(int segment, bool recompute = false) const;
+  const std::vector<ValueId>& saved_results(int segment, Recompute recompute) const;
 
  private:
   struct Compiled {
@@ -51,18 +53,18 @@ class CompiledProgram {
   };
 
   void find_wanted_values();
-  void compile_variant(bool recompute, const CompileOptions& options);
-  void compile_backward(int segment, bool recompute);
-  void fill_profile(int segment, bool recompute, const OpPrice& price);
-  Variant& variant(bool recompute) { return recompute ? recomputing_ : keeping_; }
-  const Compiled& compiled(int segment, bool recompute) const {
-    return (recompute ? recomputing_ : keeping_).segments.at(static_cast<size_t>(segment));
+  void compile_variant(Recompute recompute, const CompileOptions& options);
+  void compile_backward(int segment, Recompute recompute);
+  void fill_profile(int segment, Recompute recompute, const OpPrice& price);
+  Variant& variant(Recompute recompute) { return variants_[static_cast<size_t>(recompute)]; }
+  const Compiled& compiled(int segment, Recompute recompute) const {
+    return variants_[static_cast<size_t>(recompute)].segments.at(static_cast<size_t>(segment));
   }
 
   const Program& program_;
   KernelCache kernels_;
   std::vector<bool> wanted_;  // per program value: does a gradient flow through it?
-  Variant keeping_, recomputing_;
+  std::array<Variant, kRecomputeCount> variants_;
 };
 
 }  // namespace outsize

@@ -141,6 +141,8 @@ struct OpDef {
   double tolerance_factor = 4.0;
   // The matrix products it is made of, where it has any; the rest of its time is vector work.
   std::vector<Product> (*products)(const KernelQuery& query) = nullptr;
+  // To compute it anew takes about as long as to write and read its result once more.
+  bool memory_bound = false;
   // What of the data its time hangs on, for people ("targets"); nullptr: types alone decide. Costs
   // then assume the most work.
   const char* time_depends_on = nullptr;

@@ -113,13 +113,18 @@ struct TaskTime {
   double start_seconds = 0, end_seconds = 0;  // since the start of the step
 };
 
+// What backward computes anew instead of reading what forward kept: nothing; results that take no
+// longer to compute than to move (OpDef::memory_bound); all but the segment's inputs.
+enum class Recompute : char { nothing, cheap, everything };
+constexpr int kRecomputeCount = 3;
+
 // How a segment call finds its memory. Buffer indices; -1 where a value is absent.
 struct CallBinding {
   std::vector<int> inputs, outputs, parameters, saved;  // forward, in graph order
   int forward_scratch = -1;
   // As backward finds them: the same, or what was read back.
   std::vector<int> inputs_again, parameters_again, saved_again;
-  bool recompute = false;  // the variant of the segment that computes again instead of saving
+  Recompute recompute = Recompute::nothing;
   // Backward, in the order of Backward's lists.
   std::vector<int> output_cotangents, input_cotangents, parameter_gradients, outputs_again;
   int backward_scratch = -1;

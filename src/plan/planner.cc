@@ -51,11 +51,14 @@ class Planner {
   int call_count() const { return static_cast<int>(program_.calls.size()); }
   const Call& call(int c) const { return program_.calls[static_cast<size_t>(c)]; }
   const ProgramValue& value(int v) const { return program_.values[static_cast<size_t>(v)]; }
-  bool recomputes(int c) const {
-    return !request_.recomputing.empty() && PlanKnobs::at(request_.knobs.recompute, c);
+  Recompute recompute(int c) const {
+    const auto& list = request_.knobs.recompute;
+    return request_.recomputing.empty() || list.empty() ? Recompute::nothing
+                                                        : list[static_cast<size_t>(c)];
   }
   const SegmentProfile& profile(int c) const {
-    const auto& profiles = recomputes(c) ? request_.recomputing : request_.segments;
+    const auto level = static_cast<size_t>(recompute(c));
+    const auto& profiles = level == 0 ? request_.segments : request_.recomputing[level - 1];
     return profiles[static_cast<size_t>(call(c).segment)];
   }
   bool has_backward(int c) const {
@@ -197,7 +200,7 @@ class Planner {
 
   void bind_values(int m, int c) {
     CallBinding& bound = binding(m, c);
-    bound.recompute = recomputes(c);
+    bound.recompute = recompute(c);
     bound.inputs = bound.inputs_again = value_buffers(m, call(c).inputs);
     bound.outputs = value_buffers(m, call(c).outputs);
   }

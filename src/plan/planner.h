@@ -59,7 +59,7 @@ constexpr std::int64_t kStoreBlock = 1 << 20;
 struct PlanKnobs {
   // All microbatches of a call before the next call; otherwise all calls of a microbatch.
   bool vertical = false;
-  std::vector<char> recompute;          // backward computes anew what forward then does not keep
+  std::vector<Recompute> recompute;     // empty: nothing
   std::vector<char> offload_saved;      // what backward reads of forward waits in scratch
   std::vector<char> stream_weights;     // read for each pass
   std::vector<char> stream_state;       // optimizer buffers are read for the update
@@ -82,7 +82,8 @@ struct PlanRequest {
   std::vector<SegmentProfile> segments;     // per program segment
   std::optional<TrainingRequest> training;  // absent: forward only
   std::int64_t budget_bytes = 0;            // arena limit; 0: none
-  std::vector<SegmentProfile> recomputing;  // the variants that recompute; empty: there are none
+  // The variants Recompute::cheap and everything, per program segment; empty: there are none.
+  std::vector<std::vector<SegmentProfile>> recomputing;
   PlanKnobs knobs;
   StepPart part = StepPart::whole;  // another one only where knobs.deferred
 };

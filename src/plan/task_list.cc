@@ -45,8 +45,8 @@ void TaskList::publish_after(int position, int group, std::vector<int> buffers) 
   steps_[static_cast<size_t>(position)].writes.push_back(std::move(task));
 }
 
-// In the order of use, each as early as the window allows: what was read and is not yet used stays
-// within it. The read that is used next may always be under way.
+// In the order of use, each as early as the window allows: what was read for tasks after the one at
+// work stays within it. What is larger than the window is read when it is needed.
 void TaskList::issue_reads(const Window& window) {
   std::stable_sort(reads_.begin(), reads_.end(),
                    [](const Read& a, const Read& b) { return a.position < b.position; });
@@ -59,10 +59,10 @@ void TaskList::issue_reads(const Window& window) {
   int issue = 0;
   for (Read& read : reads_) {
     issue = std::min(std::max(issue, read.not_before + 1), read.position);
-    while (!ahead.empty() &&
-           (ahead.front().position < issue ||
-            bytes_ahead + read.task.bytes > static_cast<double>(window.read_ahead_bytes))) {
-      issue = std::min(std::max(issue, ahead.front().position + 1), read.position);
+    const auto room = static_cast<double>(window.read_ahead_bytes) - read.task.bytes;
+    if (room < 0) issue = read.position;
+    while (!ahead.empty() && (ahead.front().position <= issue || bytes_ahead > room)) {
+      issue = std::min(std::max(issue, ahead.front().position), read.position);
       bytes_ahead -= ahead.front().bytes;
       ahead.pop_front();
     }

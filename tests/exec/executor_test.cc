@@ -66,18 +66,26 @@ TEST_P(EveryFamily, LearnsAndRepeatsItsBits) {
 }
 
 TEST_P(EveryFamily, RecomputingGivesTheBitsOfKeeping) {
-  TrainingSetup again = setup();
-  again.compile.recompute = true;
-  TinyTraining keeping(setup()), recomputing(again);
-  EXPECT_LT(recomputing.plan().arena_bytes, keeping.plan().arena_bytes);
-  expect_same_bits(run(keeping, 3), run(recomputing, 3));
+  TinyTraining keeping(setup());
+  const Trace kept = run(keeping, 3);
+  std::int64_t more = keeping.plan().arena_bytes;
+  for (const Recompute level : {Recompute::cheap, Recompute::everything}) {
+    TrainingSetup again = setup();
+    again.recompute = level;
+    TinyTraining recomputing(again);
+    EXPECT_LT(recomputing.plan().arena_bytes, more);
+    more = recomputing.plan().arena_bytes;
+    expect_same_bits(kept, run(recomputing, 3));
+  }
 }
 
 TEST_P(EveryFamily, ReadsNothingThatNothingWrote) {
   expect_same_bits(run(setup(), 3), run(setup(), 3, 0xFF));
   TrainingSetup again = setup();
-  again.compile.recompute = true;
-  expect_same_bits(run(again, 2, 0x00), run(again, 2, 0x7F));
+  for (const Recompute level : {Recompute::cheap, Recompute::everything}) {
+    again.recompute = level;
+    expect_same_bits(run(again, 2, 0x00), run(again, 2, 0x7F));
+  }
 }
 
 double norm(const std::vector<float>& values) {

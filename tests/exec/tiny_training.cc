@@ -46,7 +46,9 @@ TinyTraining::TinyTraining(const TrainingSetup& setup)
                               .row_length = setup.length,
                               .dtype = setup.dtype});
   rule_ = make_update_rule({.name = "sgd"});
-  compiled_ = std::make_unique<CompiledProgram>(program_, setup.compile);
+  CompileOptions compile = setup.compile;
+  compile.recompute = setup.recompute != Recompute::nothing;
+  compiled_ = std::make_unique<CompiledProgram>(program_, compile);
   TrainingRequest training{.accumulation = setup.accumulation};
   std::vector<ParameterSpec> specs;
   for (const ProgramParameter& parameter : program_.parameters) {
@@ -58,7 +60,7 @@ TinyTraining::TinyTraining(const TrainingSetup& setup)
   }
   PlanRequest request{&program_, compiled_->profiles(), training, 0,
                       compiled_->recomputing_profiles()};
-  if (!request.recomputing.empty()) request.knobs.recompute.assign(program_.calls.size(), 1);
+  request.knobs.recompute.assign(program_.calls.size(), setup.recompute);
   Plan plan = make_plan(request);
   arena_ = std::make_shared<HostArena>(plan.arena_bytes);
   executor_ = std::make_unique<Executor>(*compiled_, std::move(plan), arena_,

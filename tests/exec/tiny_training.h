@@ -23,6 +23,7 @@ struct TrainingSetup {
   int accumulation = 2;
   double lr = 0.05;
   CompileOptions compile{.training = true};
+  Recompute recompute = Recompute::nothing;  // of every call
 };
 
 class TinyTraining {

@@ -131,7 +131,9 @@ TEST_P(GoldenTest, RecomputationChangesNoBit) {
   for (DType dtype : {DType::f32, DType::bf16}) {
     const Trained kept = train_with_options(golden_, dtype, {.training = true});
     EXPECT_EQ(kept, train_with_engine(golden_, dtype)) << "the engine does the same";
-    EXPECT_EQ(kept, train_with_options(golden_, dtype, {.training = true, .recompute = true}));
+    for (const Recompute level : {Recompute::cheap, Recompute::everything})
+      EXPECT_EQ(kept,
+                train_with_options(golden_, dtype, {.training = true, .recompute = true}, level));
   }
 }
 

@@ -57,7 +57,7 @@ Trained train(const Golden& golden, Executor& executor, Step&& step) {
 }
 
 Plan plan_for(const Program& program, const CompiledProgram& compiled, const UpdateRule& rule,
-              std::vector<ParameterSpec>& specs) {
+              Recompute recompute, std::vector<ParameterSpec>& specs) {
   TrainingRequest training;
   for (const ProgramParameter& parameter : program.parameters) {
     specs.push_back({parameter.type.shape, parameter.type.dtype, parameter.decay});
@@ -67,7 +67,7 @@ Plan plan_for(const Program& program, const CompiledProgram& compiled, const Upd
     training.update_scratch_bytes.push_back(rule.workspace_bytes(specs.back()));
   }
   PlanRequest request{&program, compiled.profiles(), training, 0, compiled.recomputing_profiles()};
-  if (!request.recomputing.empty()) request.knobs.recompute.assign(program.calls.size(), 1);
+  request.knobs.recompute.assign(program.calls.size(), recompute);
   return make_plan(request);
 }
 
@@ -97,7 +97,8 @@ Trained train_with_engine(const Golden& golden, DType dtype, bool by_rows) {
   });
 }
 
-Trained train_with_options(const Golden& golden, DType dtype, const CompileOptions& options) {
+Trained train_with_options(const Golden& golden, DType dtype, const CompileOptions& options,
+                           Recompute recompute) {
   const Program program = golden.model->program({.mode = BuildOptions::Mode::training,
                                                  .tokens = golden.rows * golden.length,
                                                  .row_length = golden.length,
@@ -105,7 +106,7 @@ Trained train_with_options(const Golden& golden, DType dtype, const CompileOptio
   CompiledProgram compiled(program, options);
   const auto rule = make_update_rule(golden.optimizer);
   std::vector<ParameterSpec> specs;
-  Plan plan = plan_for(program, compiled, *rule, specs);
+  Plan plan = plan_for(program, compiled, *rule, recompute, specs);
   auto arena = std::make_shared<HostArena>(plan.arena_bytes);
   Executor executor(compiled, std::move(plan), arena, {rule.get(), specs});
   const auto master = [&](int p) {

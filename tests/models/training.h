@@ -19,6 +19,7 @@ struct Trained {
 
 // `by_rows`: one microbatch per row, accumulated.
 Trained train_with_engine(const Golden& golden, DType dtype, bool by_rows = false);
-Trained train_with_options(const Golden& golden, DType dtype, const CompileOptions& options);
+Trained train_with_options(const Golden& golden, DType dtype, const CompileOptions& options,
+                           Recompute recompute = Recompute::nothing);
 
 }  // namespace outsize::testing_models

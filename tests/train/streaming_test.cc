@@ -161,8 +161,8 @@ PlanKnobs random_knobs(const Model& model, std::uint64_t seed) {
   for (auto* list :
        {&knobs.stream_weights, &knobs.stream_state, &knobs.offload_gradients, &knobs.offload_saved})
     for (char& flag : *list) flag = chance();
-  knobs.recompute = knobs.offload_saved;
-  for (char& flag : knobs.recompute) flag = chance();
+  for (size_t call = 0; call < knobs.offload_saved.size(); ++call)
+    knobs.recompute.push_back(static_cast<Recompute>(rng.below(draws++, kRecomputeCount)));
   knobs.deferred = chance();
   knobs.piece_elements = 2048 << rng.below(draws++, 3);
   knobs.read_ahead_bytes = static_cast<std::int64_t>(rng.below(draws++, 100)) << 10;
@@ -203,7 +203,7 @@ TEST_P(Streaming, GivesTheBitsOfStayingInRam) {
     EXPECT_EQ(streamed(how(), {.knobs = knobs}, expected), "") << vertical;
     knobs.deferred = true;
     EXPECT_EQ(streamed(how(), {.knobs = knobs}, expected), "") << vertical << " deferred";
-    knobs.recompute = knobs.offload_saved;
+    knobs.recompute.assign(knobs.offload_saved.size(), Recompute::cheap);
     EXPECT_EQ(streamed(how(), {.knobs = knobs}, expected), "") << vertical << " again";
   }
   for (std::uint64_t seed = 0; seed < 5; ++seed)

@@ -99,7 +99,8 @@ const OpDef& activation_op() {
                            .gradient = gradient,
                            .kernels = activation_kernels(),
                            .samples = samples,
-                           .bad_samples = bad_samples};
+                           .bad_samples = bad_samples,
+                           .memory_bound = true};
   return op;
 }
 

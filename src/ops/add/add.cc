@@ -55,7 +55,8 @@ const OpDef& add_op() {
                            .gradient = gradient,
                            .kernels = add_kernels(),
                            .samples = samples,
-                           .bad_samples = bad_samples};
+                           .bad_samples = bad_samples,
+                           .memory_bound = true};
   return op;
 }
 

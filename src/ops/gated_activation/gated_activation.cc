@@ -103,7 +103,8 @@ const OpDef& gated_activation_op() {
                            .gradient = gradient,
                            .kernels = gated_activation_kernels(),
                            .samples = samples,
-                           .bad_samples = bad_samples};
+                           .bad_samples = bad_samples,
+                           .memory_bound = true};
   return op;
 }
 

@@ -106,7 +106,8 @@ const OpDef& layer_norm_op() {
                            .gradient = gradient,
                            .kernels = layer_norm_kernels(),
                            .samples = samples,
-                           .bad_samples = bad_samples};
+                           .bad_samples = bad_samples,
+                           .memory_bound = true};
   return op;
 }
 

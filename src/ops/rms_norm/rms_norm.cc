@@ -98,7 +98,8 @@ const OpDef& rms_norm_op() {
                            .gradient = gradient,
                            .kernels = rms_norm_kernels(),
                            .samples = samples,
-                           .bad_samples = bad_samples};
+                           .bad_samples = bad_samples,
+                           .memory_bound = true};
   return op;
 }
 

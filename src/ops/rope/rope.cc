@@ -91,7 +91,8 @@ const OpDef& rope_op() {
                            .gradient = gradient,
                            .kernels = rope_kernels(),
                            .samples = samples,
-                           .bad_samples = bad_samples};
+                           .bad_samples = bad_samples,
+                           .memory_bound = true};
   return op;
 }
 
