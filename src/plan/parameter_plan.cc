@@ -288,16 +288,20 @@ void ParameterPlan::update_piece(int p, std::int64_t first, std::int64_t element
   if (request_.knobs.durable) send(p, bound);
 }
 
-// What an update has left, to the store.
+// What an update has left, to the store. The weight that forward reads next goes as a whole, after
+// its last piece: the updates of the others would have to wait for the disk.
 void ParameterPlan::send(int p, const UpdateBinding& bound) {
   const bool whole = bound.count == count(p);
+  const bool last = bound.first + bound.count == count(p);
   const auto& items = items_[static_cast<size_t>(p)];
   for (size_t i = 0; i < items.size(); ++i) {
+    const bool shared_weight = i == 0 && request_.part == StepPart::middle;
+    if (shared_weight && !last) continue;
+    const bool all = whole || shared_weight;
     const BufferPiece& source = i == 0 ? bound.weight : bound.state[i - 1];
-    const size_t begin =
-        whole ? 0 : static_cast<size_t>(bound.first / request_.knobs.piece_elements);
-    const size_t end = whole ? items[i].size() : begin + 1;
-    std::int64_t offset = source.offset;
+    const size_t begin = all ? 0 : static_cast<size_t>(bound.first / request_.knobs.piece_elements);
+    const size_t end = all ? items[i].size() : begin + 1;
+    std::int64_t offset = shared_weight ? 0 : source.offset;
     for (size_t piece = begin; piece < end; ++piece) {
       const int id = items[i][piece];
       const std::int64_t bytes = plan_.buffers[static_cast<size_t>(id)].extent.bytes;

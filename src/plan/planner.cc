@@ -40,7 +40,8 @@ class Planner {
     if (updates_ && request_.part != StepPart::end) parameters_.add_norm();
     if (updates_ && request_.part == StepPart::whole) update_all();
     const std::vector<int> hold =
-        tasks_.emit(plan_, {request_.knobs.read_ahead_bytes, request_.knobs.write_behind_bytes});
+        tasks_.emit(plan_, {request_.knobs.read_ahead_bytes, request_.knobs.write_behind_bytes,
+                            request_.knobs.fill_bytes});
     place_buffers(plan_, hold);
     add_dependencies(plan_);
     check_budget();

@@ -71,6 +71,7 @@ struct PlanKnobs {
   std::int64_t store_block = kStoreBlock;
   std::int64_t read_ahead_bytes = 128 << 20;
   std::int64_t write_behind_bytes = 128 << 20;
+  std::int64_t fill_bytes = 0;  // reads run further ahead where less RAM than this is in use
 
   static bool at(const std::vector<char>& list, int call) {
     return !list.empty() && list[static_cast<size_t>(call)] != 0;

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 #include <optional>
 #include <utility>
 
 #include "core/error.h"
+#include "plan/levers.h"
 
 namespace outsize {
 namespace {
@@ -29,9 +29,10 @@ std::string name_of(const Way& way) {
 class Search {
  public:
   Search(const PlanRequest& request, const SearchOptions& options)
-      : request_(request), options_(options), calls_(request.program->calls.size()) {
-    if (request.training) count_bytes();
-  }
+      : request_(request),
+        options_(options),
+        calls_(request.program->calls.size()),
+        levers_(request) {}
 
   SearchResult run() {
     request_.knobs.durable = options_.durable;
@@ -48,12 +49,17 @@ class Search {
   }
 
  private:
+  Plan plan_anyway() {
+    const std::int64_t budget = std::exchange(request_.budget_bytes, 0);
+    Plan plan = make_plan(request_);
+    request_.budget_bytes = budget;
+    return plan;
+  }
+
   // Absent when it does not fit.
   std::optional<Plan> try_plan() {
     const std::int64_t budget = request_.budget_bytes;
-    request_.budget_bytes = 0;
-    Plan plan = make_plan(request_);
-    request_.budget_bytes = budget;
+    Plan plan = plan_anyway();
     if (budget <= 0 || plan.arena_bytes <= budget) return plan;
     if (smallest_bytes_ == 0 || plan.arena_bytes < smallest_bytes_) {
       smallest_bytes_ = plan.arena_bytes;
@@ -65,6 +71,8 @@ class Search {
 
   void keep(std::string name, Plan plan) {
     const double seconds = simulate(plan, options_.machine).seconds;
+    for (const Candidate& other : result_.candidates)  // two ways to the same plan
+      if (other.seconds == seconds && other.arena_bytes == plan.arena_bytes) return;
     Candidate candidate{std::move(name), request_.knobs, seconds, plan.arena_bytes};
     if (result_.candidates.empty() || seconds < result_.candidates.front().seconds) {
       result_.plan = std::move(plan);
@@ -75,29 +83,12 @@ class Search {
     result_.candidates.push_back(std::move(candidate));
   }
 
-  // Of each call's parameters, at the first call that uses them.
-  void count_bytes() {
-    for (auto* list : {&weight_bytes_, &gradient_bytes_, &state_bytes_}) list->assign(calls_, 0);
-    const Program& program = *request_.program;
-    std::vector<char> counted(program.parameters.size(), 0);
-    for (size_t c = 0; c < calls_; ++c)
-      for (const int parameter : program.calls[c].parameters) {
-        const auto p = static_cast<size_t>(parameter);
-        if (std::exchange(counted[p], 1) != 0) continue;
-        const ValueType& type = program.parameters[p].type;
-        weight_bytes_[c] += type.bytes();
-        gradient_bytes_[c] += type.shape.numel() * 4;
-        for (const StateBytes& state : request_.training->optimizer[p])
-          state_bytes_[c] += state.bytes;
-      }
-  }
-
   void try_recompute_in_ram() {
     for (const Recompute level : {Recompute::cheap, Recompute::everything}) {
       request_.knobs.recompute.assign(calls_, level);
       std::optional<Plan> plan = try_plan();
       if (!plan) continue;
-      recompute_less(level, *plan);
+      move(Lever::recompute, level, *plan);
       keep(fmt::format("all in RAM, {}", name_of(Way{level, false})), std::move(*plan));
       break;
     }
@@ -189,15 +180,31 @@ class Search {
     PlanKnobs& knobs = request_.knobs;
     std::optional<Plan> plan = try_plan();
     if (!plan) return;
-    stream_less(knobs.stream_weights, weight_bytes_, *plan);
-    stream_less(knobs.offload_gradients, gradient_bytes_, *plan);
-    offload_less(*plan);
-    recompute_less(way.recompute, *plan);
-    stream_less(knobs.stream_state, state_bytes_, *plan);
+    const std::vector<Lever> levers = by_worth(way, *plan);
+    // First what costs nothing: RAM that is free until the peak, or after it.
+    const std::int64_t budget = std::exchange(request_.budget_bytes, plan->arena_bytes);
+    for (const Lever lever : levers) move(lever, way.recompute, *plan);
+    request_.budget_bytes = budget;
+    for (const Lever lever : levers) move(lever, way.recompute, *plan);
     if (!parts_fit()) return;
+    read_further_ahead(*plan);
     keep(fmt::format("{}, {}{}", knobs.vertical ? "call by call" : "microbatch by microbatch",
                      name_of(way), knobs.deferred ? ", updates with the next forward" : ""),
          std::move(*plan));
+  }
+
+  // Where RAM is free meanwhile. Gaps between buffers take their share of what looks free.
+  void read_further_ahead(Plan& plan) {
+    const double before = simulate(plan, options_.machine).seconds;
+    for (const std::int64_t percent : {100, 95, 85, 70}) {
+      request_.knobs.fill_bytes = request_.budget_bytes / 100 * percent;
+      std::optional<Plan> filled = try_plan();
+      if (!filled || !parts_fit()) continue;
+      if (simulate(*filled, options_.machine).seconds >= before) continue;
+      plan = std::move(*filled);
+      return;
+    }
+    request_.knobs.fill_bytes = 0;
   }
 
   // The first step and the last updates, too.
@@ -212,60 +219,44 @@ class Search {
     return fit;
   }
 
-  // Keeps in RAM what fits, the first calls before the last: what updates need first they then find
-  // at once, and the gradients of the first calls wait shortest for the end of backward.
-  void stream_less(std::vector<char>& list, const std::vector<std::int64_t>& bytes, Plan& plan) {
-    if (list.empty()) return;
-    constexpr std::int64_t kParts = 64;
-    const std::int64_t all = std::accumulate(bytes.begin(), bytes.end(), std::int64_t{0});
-    shrink(kParts, plan, [&](std::int64_t parts) {
-      std::int64_t room = all - all / kParts * parts;
-      for (size_t c = 0; c < calls_; ++c) {
-        list[c] = bytes[c] > room;
-        if (list[c] == 0) room -= bytes[c];
-      }
-    });
-  }
-
-  // The last calls' saved values live shortest.
-  void offload_less(Plan& plan) {
-    auto& list = request_.knobs.offload_saved;
-    if (list.empty()) return;
-    shrink(static_cast<std::int64_t>(calls_), plan, [&](std::int64_t count) {
-      std::fill(list.begin(), list.end(), 0);
-      std::fill_n(list.begin(), count, 1);
-    });
-  }
-
-  // Of the calls that recompute as much as `level`, the last ones do with a level less.
-  void recompute_less(Recompute level, Plan& plan) {
-    if (level == Recompute::nothing) return;
-    const auto less = static_cast<Recompute>(static_cast<int>(level) - 1);
-    auto& list = request_.knobs.recompute;
-    shrink(static_cast<std::int64_t>(calls_), plan, [&](std::int64_t count) {
-      std::fill(list.begin(), list.end(), less);
-      std::fill_n(list.begin(), count, level);
-    });
-  }
-
-  // Finds the smallest number in [0, most] that, set, gives a plan that fits; `most` does, and
-  // `plan` is its plan, afterwards that of the number found.
-  template <class Set>
-  void shrink(std::int64_t most, Plan& plan, const Set& set) {
-    set(0);
-    if (auto none = try_plan()) {
-      plan = std::move(*none);
-      return;
+  // The levers by the time that each alone saves per byte it takes, when moved all the way.
+  std::vector<Lever> by_worth(const Way& way, const Plan& streamed) {
+    struct Worth {
+      Lever lever;
+      double seconds_per_byte;
+    };
+    const double before = simulate(streamed, options_.machine).seconds;
+    std::vector<Worth> list;
+    for (const Lever lever : kLevers) {
+      if (levers_.steps(request_.knobs, lever, way.recompute) == 0) continue;
+      const PlanKnobs knobs = request_.knobs;
+      levers_.set(request_.knobs, lever, way.recompute, 0);
+      const Plan plan = plan_anyway();
+      request_.knobs = knobs;
+      const double saved = before - simulate(plan, options_.machine).seconds;
+      const auto bytes = std::max<std::int64_t>(plan.arena_bytes - streamed.arena_bytes, 1);
+      list.push_back({lever, saved / static_cast<double>(bytes)});
     }
-    std::int64_t fits = most, fails = 0;
-    while (fits - fails > 1) {
-      const std::int64_t middle = (fits + fails) / 2;
-      set(middle);
+    std::stable_sort(list.begin(), list.end(), [](const Worth& a, const Worth& b) {
+      return a.seconds_per_byte > b.seconds_per_byte;
+    });
+    std::vector<Lever> levers;
+    for (const Worth& worth : list) levers.push_back(worth.lever);
+    return levers;
+  }
+
+  // As far towards 0 as fits. `plan` is the plan of the knobs as they are, and afterwards of the
+  // new ones.
+  void move(Lever lever, Recompute level, Plan& plan) {
+    const auto set = [&](std::int64_t step) { levers_.set(request_.knobs, lever, level, step); };
+    std::int64_t fits = levers_.steps(request_.knobs, lever, level), fails = -1;
+    for (std::int64_t step = 0; fits - fails > 1; step = (fits + fails) / 2) {
+      set(step);
       if (auto smaller = try_plan()) {
         plan = std::move(*smaller);
-        fits = middle;
+        fits = step;
       } else {
-        fails = middle;
+        fails = step;
       }
     }
     set(fits);
@@ -287,7 +278,7 @@ class Search {
   PlanRequest request_;
   const SearchOptions& options_;
   size_t calls_;
-  std::vector<std::int64_t> weight_bytes_, gradient_bytes_, state_bytes_;  // per call
+  Levers levers_;
   SearchResult result_;
   std::int64_t smallest_bytes_ = 0;
   PlanKnobs smallest_;

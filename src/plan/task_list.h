@@ -12,6 +12,8 @@ namespace outsize {
 struct Window {
   std::int64_t read_ahead_bytes = 0;    // read and not yet used
   std::int64_t write_behind_bytes = 0;  // not yet written while later work goes on
+  // Where less RAM than this is in use, reads run further ahead. 0: nowhere.
+  std::int64_t fill_bytes = 0;
 };
 
 class TaskList {
@@ -35,15 +37,16 @@ class TaskList {
   struct Read {
     int position = 0, not_before = -1;
     Task task;
+    int issue = 0;  // just before this position's task
   };
   struct Step {
     Task task;
-    std::vector<Task> reads, writes;  // reads: issued just before this task
+    std::vector<Task> writes;
   };
 
-  void issue_reads(const Window& window);
-  void hold_written(const Plan& plan, const std::vector<int>& number, const Window& window,
-                    std::vector<int>& hold) const;
+  void issue_reads(const std::vector<double>& limits);
+  std::vector<int> hold_written(const Plan& plan, std::int64_t write_behind_bytes) const;
+  std::vector<double> bytes_in_use(const Plan& plan, const std::vector<int>& hold) const;
 
   std::vector<Step> steps_;
   std::vector<Read> reads_;

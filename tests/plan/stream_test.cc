@@ -32,6 +32,7 @@ void choose_knobs(PlanRequest& request, Dice& dice) {
   knobs.piece_elements = 2048;
   knobs.read_ahead_bytes = dice.between(0, 100) << 10;
   knobs.write_behind_bytes = dice.between(0, 100) << 10;
+  knobs.fill_bytes = dice.between(0, 1000) << 10;
   if (!knobs.deferred) return;
   constexpr StepPart kParts[] = {StepPart::begin, StepPart::middle, StepPart::end};
   request.part = kParts[dice.between(0, 2)];

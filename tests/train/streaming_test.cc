@@ -167,6 +167,7 @@ PlanKnobs random_knobs(const Model& model, std::uint64_t seed) {
   knobs.piece_elements = 2048 << rng.below(draws++, 3);
   knobs.read_ahead_bytes = static_cast<std::int64_t>(rng.below(draws++, 100)) << 10;
   knobs.write_behind_bytes = static_cast<std::int64_t>(rng.below(draws++, 100)) << 10;
+  knobs.fill_bytes = static_cast<std::int64_t>(rng.below(draws++, 2000)) << 10;
   return knobs;
 }
 
