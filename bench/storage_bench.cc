@@ -91,7 +91,7 @@ StoreLayout bench_layout(StoreScheme scheme) {
   StoreLayout layout;
   layout.scheme = scheme;
   for (std::uint64_t g = 0; g < kFileBytes / kRequestBytes; ++g)
-    layout.groups.push_back({std::to_string(g), {{"state", kRequestBytes}}, kMiB});
+    layout.groups.push_back({std::to_string(g), {{"state", kRequestBytes}}, {kMiB}});
   return layout;
 }
 

@@ -63,15 +63,18 @@ void Geometry::lay_out_groups(const StoreLayout& layout) {
     group.blocks.count = blocks - group.blocks.first;
     state_bytes = add(state_bytes, group.bytes, spec.name);
     spare_bytes = std::max(spare_bytes, group.bytes);
-    require_pages(spec.log_bytes, 0, spec.name + "/log");
-    if (scheme == StoreScheme::ring) {
-      group.log = {log_bytes, spec.log_bytes, blocks_of(spec.log_bytes, block_bytes, log_blocks)};
-      log_bytes = add(log_bytes, spec.log_bytes, spec.name);
-      log_blocks += group.log.blocks.count;
+    for (const std::uint64_t bytes : spec.log_bytes) {
+      require_pages(bytes, 0, spec.name + "/log");
+      if (scheme != StoreScheme::ring) continue;
+      const BlockRange run = blocks_of(bytes, block_bytes, log_blocks);
+      group.logs.push_back({log_bytes, bytes, run});
+      log_bytes = add(log_bytes, bytes, spec.name);
+      log_blocks += run.count;
     }
     groups.push_back(std::move(group));
   }
-  for (Group& group : groups) group.log.blocks.first += blocks;  // numbered after the state's
+  for (Group& group : groups)
+    for (Extent& log : group.logs) log.blocks.first += blocks;  // numbered after the state's
   data_bytes = add(state_bytes, scheme == StoreScheme::ring ? spare_bytes : state_bytes, "state");
   file_bytes = log_bytes;  // lay_out_file adds the rest
 }
@@ -111,7 +114,8 @@ std::string layout_payload(const StoreLayout& layout) {
   out.put(layout.blob_bytes_max);
   for (const GroupSpec& group : layout.groups) {
     out.put_text(group.name);
-    out.put(group.log_bytes);
+    out.put(static_cast<std::uint32_t>(group.log_bytes.size()));
+    for (const std::uint64_t bytes : group.log_bytes) out.put(bytes);
     out.put(static_cast<std::uint32_t>(group.extents.size()));
     for (const ExtentSpec& extent : group.extents) {
       out.put_text(extent.name);
@@ -133,7 +137,8 @@ StoreLayout parse_layout(const std::string& payload, std::uint64_t identity,
   for (std::uint32_t g = 0; g < groups; ++g) {  // grows only as fast as the bytes are used up
     GroupSpec group;
     group.name = in.get_text();
-    group.log_bytes = in.get<std::uint64_t>();
+    const auto logs = in.get<std::uint32_t>();
+    for (std::uint32_t l = 0; l < logs; ++l) group.log_bytes.push_back(in.get<std::uint64_t>());
     const auto extents = in.get<std::uint32_t>();
     for (std::uint32_t e = 0; e < extents; ++e) {
       ExtentSpec extent;

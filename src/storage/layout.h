@@ -16,7 +16,8 @@ struct ExtentSpec {
 struct GroupSpec {
   std::string name;
   std::vector<ExtentSpec> extents;
-  std::uint64_t log_bytes = 0;  // of one step's gradients, multiple of kPageBytes; ring only
+  // Of one step's gradients, an extent each; multiples of kPageBytes; ring only.
+  std::vector<std::uint64_t> log_bytes = {};
 };
 
 enum class StoreScheme : std::uint32_t {
@@ -55,7 +56,7 @@ class Geometry {
     std::uint64_t offset = 0;  // sum of the groups before it
     std::uint64_t bytes = 0;
     BlockRange blocks;
-    Extent log;                     // offset: within the log
+    std::vector<Extent> logs;       // offsets: within the log
     std::uint64_t progress_at = 0;  // in the file
   };
 

@@ -15,7 +15,7 @@ namespace outsize {
 static_assert(std::endian::native == std::endian::little, "the format is little-endian");
 
 constexpr std::uint64_t kRecordMagic = 0x31455A495354554F;  // "OUTSIZE1"
-constexpr std::uint32_t kRecordVersion = 1;
+constexpr std::uint32_t kRecordVersion = 2;
 
 enum class RecordKind : std::uint32_t { layout = 1, commit = 2, log = 3, progress = 4 };
 

@@ -49,8 +49,8 @@ StoreLayout read_layout(AsyncFile& file) {
   const RecordState state = check_head(page.data(), size - kPageBytes, head);
   if (state == RecordState::unknown_version)
     fail(ErrorKind::Unsupported,
-         "[{}] unknown format version; got {}; expected {}; try: a newer "
-         "version of this program",
+         "[{}] unknown format version; got {}; expected {}; try: the "
+         "version of this program that wrote it",
          path, head.version, kRecordVersion);
   if (state == RecordState::damaged || head.kind != RecordKind::layout)
     fail(ErrorKind::Corruption,
@@ -115,6 +115,11 @@ StateStore::~StateStore() = default;
 
 bool StateStore::exists(Disk& disk, const std::string& folder) {
   return disk.exists(state_path(folder));
+}
+
+StoreLayout StateStore::layout_of(Disk& disk, const std::string& folder) {
+  AsyncFile file(disk.open(state_path(folder)), {});
+  return read_layout(file);
 }
 
 std::unique_ptr<StateStore> StateStore::create(Disk& disk, const std::string& folder,
@@ -191,8 +196,8 @@ Error StateStore::error(const StoreStatus& status) const {
       status.code() != IoCode::corrupt)
     return io_error(status.io, path(), "read or write");
   const GroupSpec& group = layout_.groups[static_cast<std::size_t>(part.group)];
-  const std::string extent = part.extent == kLogExtent
-                                 ? "gradient log"
+  const std::string extent = is_log(part.extent)
+                                 ? fmt::format("gradient log {}", log_index(part.extent))
                                  : group.extents[static_cast<std::size_t>(part.extent)].name;
   return Error(
       ErrorKind::Corruption,

@@ -24,8 +24,18 @@
 
 namespace outsize {
 
-// In place of an extent's number: the group's part of the log.
+// In place of an extent's number: that of the group's first extent of the log; the next ones count
+// down from there.
 constexpr int kLogExtent = -1;
+constexpr int log_extent(int index) {
+  return kLogExtent - index;
+}
+constexpr bool is_log(int extent) {
+  return extent <= kLogExtent;
+}
+constexpr std::size_t log_index(int extent) {
+  return static_cast<std::size_t>(kLogExtent - extent);
+}
 
 // A range of an extent. Begins at a multiple of the layout's block_bytes and ends at one, or at the
 // end of the extent: what is checked by one checksum is moved as one.
@@ -83,6 +93,8 @@ class StateStore {
   static std::unique_ptr<StateStore> create(Disk& disk, const std::string& folder,
                                             const StoreLayout& layout, const StoreOptions& options);
   static bool exists(Disk& disk, const std::string& folder);
+  // Of a store that exists, also while another process has it open. Throws as open().
+  static StoreLayout layout_of(Disk& disk, const std::string& folder);
   // Recovers; writes nothing. Throws InvalidArgument (no store), Io, Corruption, Unsupported.
   static std::unique_ptr<StateStore> open(Disk& disk, const std::string& folder,
                                           const StoreOptions& options);

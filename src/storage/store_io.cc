@@ -9,18 +9,19 @@ namespace outsize {
 
 const Geometry::Extent& StateStore::extent_of(const StorePart& part) const {
   const Geometry::Group& group = geometry_.groups[static_cast<std::size_t>(part.group)];
-  return part.extent == kLogExtent ? group.log
-                                   : group.extents[static_cast<std::size_t>(part.extent)];
+  return is_log(part.extent) ? group.logs[log_index(part.extent)]
+                             : group.extents[static_cast<std::size_t>(part.extent)];
 }
 
 // Whole blocks of an extent that exists.
 IoCode StateStore::locate(const StorePart& part, BlockRange& blocks) const {
   if (part.group < 0 || static_cast<std::size_t>(part.group) >= geometry_.groups.size())
     return IoCode::invalid;
-  const auto extents = geometry_.groups[static_cast<std::size_t>(part.group)].extents.size();
-  if (part.extent != kLogExtent &&
-      (part.extent < 0 || static_cast<std::size_t>(part.extent) >= extents))
-    return IoCode::invalid;
+  const Geometry::Group& group = geometry_.groups[static_cast<std::size_t>(part.group)];
+  const bool exists = is_log(part.extent)
+                          ? log_index(part.extent) < group.logs.size()
+                          : static_cast<std::size_t>(part.extent) < group.extents.size();
+  if (!exists) return IoCode::invalid;
   const Geometry::Extent& extent = extent_of(part);
   const std::uint64_t block = geometry_.block_bytes, end = part.offset + part.bytes;
   if (part.bytes == 0 || end < part.offset || end > extent.bytes || part.offset % block != 0 ||
@@ -34,7 +35,7 @@ IoCode StateStore::locate(const StorePart& part, BlockRange& blocks) const {
 int StateStore::ranges_of(const StorePart& part, std::uint64_t place,
                           FileRange (&ranges)[2]) const {
   const std::uint64_t within = extent_of(part).offset + part.offset;
-  if (part.extent == kLogExtent) {
+  if (is_log(part.extent)) {
     ranges[0] = {geometry_.log_at + within, part.bytes};
     return 1;
   }
@@ -47,7 +48,7 @@ int StateStore::ranges_of(const StorePart& part, std::uint64_t place,
 }
 
 IoCode StateStore::begin_read(const StorePart& part, std::uint64_t& place) const {
-  if (part.extent == kLogExtent) return sealed_ ? IoCode::ok : IoCode::invalid;
+  if (is_log(part.extent)) return sealed_ ? IoCode::ok : IoCode::invalid;
   const auto g = static_cast<std::size_t>(part.group);
   const bool finished = phases_[g] == Phase::finished;
   if (!finished && sequence_ == 0) return IoCode::invalid;  // never written
@@ -61,7 +62,7 @@ IoCode StateStore::begin_write(const StorePart& part, const BlockRange& blocks,
   const bool ring_step = geometry_.scheme == StoreScheme::ring && sequence_ > 0;
   if (failed_) return IoCode::failed;
   if (committing_) return IoCode::invalid;
-  if (part.extent == kLogExtent) {
+  if (is_log(part.extent)) {
     if (!ring_step || sealed_) return IoCode::invalid;
   } else {
     if (phases_[g] == Phase::finished) return IoCode::invalid;
@@ -143,7 +144,7 @@ StoreTicket StateStore::write(const StorePart& part, const void* memory) {
 
 // nullptr: this copy is no longer one that may be read.
 const std::uint64_t* StateStore::expected_sum(const Request& request, std::uint64_t block) const {
-  if (request.part.extent == kLogExtent) return &next_sums_[block];
+  if (is_log(request.part.extent)) return &next_sums_[block];
   const auto g = static_cast<std::size_t>(request.part.group);
   if (sequence_ > 0 && request.place == places_[g]) return &sums_[block];
   if (phases_[g] == Phase::finished && request.place == next_places_[g]) return &next_sums_[block];

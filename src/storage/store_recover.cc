@@ -169,7 +169,8 @@ void StateStore::verify_state(const std::vector<std::uint64_t>& places,
     const std::uint64_t* expected = moved ? next_sums_.data() : sums.data();
     for (std::size_t e = 0; e < geometry_.groups[g].extents.size(); ++e)
       check_copy(group, static_cast<int>(e), place, expected, damage);
-    if (newest && sealed_ && !moved) check_copy(group, kLogExtent, 0, next_sums_.data(), damage);
+    for (std::size_t l = 0; newest && sealed_ && !moved && l < geometry_.groups[g].logs.size(); ++l)
+      check_copy(group, log_extent(static_cast<int>(l)), 0, next_sums_.data(), damage);
   }
 }
 

@@ -62,7 +62,7 @@ TEST(Allocation, NoneInAStep) {
       StoreLayout layout;
       layout.scheme = scheme;
       layout.block_bytes = 16 * kPageBytes;
-      layout.groups = {{"a", {{"x", kBytes}}, kBytes}, {"b", {{"x", kBytes}}, kBytes}};
+      layout.groups = {{"a", {{"x", kBytes}}, {kBytes}}, {"b", {{"x", kBytes}}, {kBytes}}};
       const auto store = StateStore::create(*disk, folder.path(), layout, {});
       AlignedBuffer memory(kBytes);
       one_step(*store, memory, false, 0);  // renames the file: names are strings

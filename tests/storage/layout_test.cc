@@ -22,7 +22,8 @@ StoreLayout random_layout(Dice& dice, StoreScheme scheme) {
     const std::uint64_t extents = 1 + dice.below(3);
     for (std::uint64_t e = 0; e < extents; ++e)
       group.extents.push_back({std::to_string(e), kPageBytes * (1 + dice.below(9))});
-    group.log_bytes = kPageBytes * dice.below(4);
+    for (std::uint64_t logs = dice.below(3); logs > 0; --logs)
+      group.log_bytes.push_back(kPageBytes * dice.below(4));
     layout.groups.push_back(group);
   }
   return layout;

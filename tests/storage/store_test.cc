@@ -36,8 +36,8 @@ struct Small {
   explicit Small(StoreScheme scheme) {
     layout.scheme = scheme;
     layout.blob_bytes_max = 16;
-    layout.groups = {{"a", {{"x", kPageBytes}, {"y", kPageBytes}}, kPageBytes},
-                     {"b", {{"z", kPageBytes}}, kPageBytes}};
+    layout.groups = {{"a", {{"x", kPageBytes}, {"y", kPageBytes}}, {kPageBytes}},
+                     {"b", {{"z", kPageBytes}}, {kPageBytes}}};
   }
   void make() { store = StateStore::create(disk, "run", layout, {}); }
   void open() {

@@ -1,6 +1,7 @@
 #include "storage/twin/toy_run.h"
 
 #include <cstring>
+#include <numeric>
 
 #include "storage/aligned_buffer.h"
 
@@ -45,7 +46,9 @@ std::size_t words_of(const GroupSpec& group) {
 }
 
 std::size_t gradient_words(const GroupSpec& group) {
-  return group.log_bytes / sizeof(std::uint64_t);
+  const std::uint64_t bytes =
+      std::accumulate(group.log_bytes.begin(), group.log_bytes.end(), std::uint64_t{0});
+  return bytes / sizeof(std::uint64_t);
 }
 
 ToyState initial_state(const ToyOptions& options) {
@@ -82,7 +85,7 @@ class ToyRun {
     const StoreOptions store_options{{.block_bytes = 2 * kPageBytes, .depth = 3, .requests = 12},
                                      options.on_kill_point};
     for (const GroupSpec& group : layout_.groups)
-      buffers_.emplace_back(words_of(group) * sizeof(std::uint64_t) + group.log_bytes);
+      buffers_.emplace_back(words_of(group) * sizeof(std::uint64_t) + gradient_words(group) * 8);
     const bool found = StateStore::exists(disk, folder);
     store_ = found ? StateStore::open(disk, folder, store_options)
                    : StateStore::create(disk, folder, layout_, store_options);
@@ -161,15 +164,28 @@ class ToyRun {
     insist([&] { return store_->commit(0, bytes_of(Blob{})); });
   }
 
+  // Each extent of the group's log with its part of the buffer.
+  template <class Action>
+  void for_log(std::size_t g, Action action) {
+    std::byte* memory = buffers_[g].data();
+    const auto& logs = layout_.groups[g].log_bytes;
+    for (std::size_t l = 0; l < logs.size(); ++l) {
+      action({static_cast<int>(g), log_extent(static_cast<int>(l)), 0, logs[l]}, memory);
+      memory += logs[l];
+    }
+  }
+
   void write_log(std::size_t g, const std::vector<std::uint64_t>& gradient) {
     std::memcpy(buffers_[g].data(), gradient.data(), gradient.size() * 8);
-    const StorePart part{static_cast<int>(g), kLogExtent, 0, gradient.size() * 8};
-    insist([&] { return store_->wait(store_->write(part, buffers_[g].data())); });
+    for_log(g, [&](const StorePart& part, std::byte* memory) {
+      insist([&] { return store_->wait(store_->write(part, memory)); });
+    });
   }
 
   void read_log(std::size_t g, std::vector<std::uint64_t>& gradient) {
-    const StorePart part{static_cast<int>(g), kLogExtent, 0, gradient.size() * 8};
-    insist([&] { return store_->wait(store_->read(part, buffers_[g].data())); });
+    for_log(g, [&](const StorePart& part, std::byte* memory) {
+      insist([&] { return store_->wait(store_->read(part, memory)); });
+    });
     std::memcpy(gradient.data(), buffers_[g].data(), gradient.size() * 8);
   }
 
@@ -229,10 +245,10 @@ StoreLayout toy_layout(const ToyOptions& options) {
   layout.identity = 4711;
   layout.block_bytes = 2 * kPageBytes;
   layout.blob_bytes_max = 64;
-  layout.groups = {{"embed", {{"master", 3 * page}, {"moment", page}}, page},
-                   {"block.0", {{"master", page}, {"moment", 2 * page}}, 2 * page},
-                   {"norm", {{"master", page}}, page},
-                   {"block.1", {{"master", page}, {"moment", 2 * page}}, 2 * page}};
+  layout.groups = {{"embed", {{"master", 3 * page}, {"moment", page}}, {page}},
+                   {"block.0", {{"master", page}, {"moment", 2 * page}}, {page, page}},
+                   {"norm", {{"master", page}}, {page}},
+                   {"block.1", {{"master", page}, {"moment", 2 * page}}, {page, page}}};
   return layout;
 }
 
