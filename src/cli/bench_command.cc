@@ -150,6 +150,8 @@ void add_bench_command(CLI::App& app) {
   step->add_option("--memory", options->memory,
                    "RAM for the process (4GiB); the rest goes to disk");
   step->add_option("--folder", options->run.folder, "Where what goes to disk lies meanwhile");
+  step->add_option("--store", options->run.store, "Layout of the state on disk; auto: by room")
+      ->check(CLI::IsMember({"auto", "two_slots", "ring"}));
   step->add_option("--machine", options->run.machine, "Machine file to plan and foretell with");
   step->add_option("--trace", options->trace, "Timeline of the last step, for Perfetto");
   step->add_flag("--profile", options->profile, "Time of each op beside its floor");

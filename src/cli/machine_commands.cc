@@ -53,11 +53,16 @@ bool verify_store(const std::string& folder) {
       for (const StoreDamage& damage : step.damage) {
         const GroupSpec& group = store->layout().groups[static_cast<size_t>(damage.part.group)];
         fmt::print("  {}: {} bytes of '{}' from byte {} of {}\n", group.name, damage.part.bytes,
-                   group.extents[static_cast<size_t>(damage.part.extent)].name, damage.file_offset,
-                   store->path());
+                   is_log(damage.part.extent)
+                       ? "gradient log"
+                       : group.extents[static_cast<size_t>(damage.part.extent)].name,
+                   damage.file_offset, store->path());
       }
     }
   }
+  if (const auto half = store->pending(); half && resumable)
+    fmt::print("step {}: {} of {} groups updated; `outsize train` finishes it from its log\n",
+               half->step, half->first_group, store->layout().groups.size());
   if (!resumable)
     fail(ErrorKind::Corruption, "[doctor] {}: no step can be resumed; nothing was changed", folder);
   return true;

@@ -281,6 +281,16 @@ constexpr Option kRows[] = {
      .on_resume = OnResume::free,
      .doc = "Folder on the SSD for what does not fit the RAM; the run folder links to it. Absent: "
             "the run folder itself."},
+    {.path = "budget.store",
+     .field = ChoiceField{[](const C& c) { return static_cast<int>(c.budget.store); },
+                          [](C& c, int i) { c.budget.store = static_cast<StoreChoice>(i); }},
+     .default_text = "auto",
+     .choices = "auto|two_slots|ring",
+     .on_resume = OnResume::free,
+     .doc =
+         "How state on disk outlives a crash. `two_slots` takes twice the state. `ring` takes the "
+         "state, its largest part once more, and the gradients of one step, which it writes in "
+         "addition. `auto`: two slots where they fit the disk. A run keeps what it began with."},
 };
 
 }  // namespace

@@ -63,9 +63,13 @@ struct TrainConfig {
   std::int64_t log_every = 0;   // steps between plain progress lines; 0: by time
 };
 
+// How the durable state lies on disk.
+enum class StoreChoice { automatic, two_slots, ring };
+
 struct BudgetConfig {
   std::optional<std::int64_t> memory;  // bytes; absent: the memory free when the run is planned
   std::optional<std::string> disk;     // folder
+  StoreChoice store = StoreChoice::automatic;
 };
 
 struct RunConfig {

@@ -26,9 +26,9 @@ std::vector<int> dense_groups(const Plan& plan) {
   return groups;
 }
 
-bool in_store(const Plan& plan, const Move& move) {
+bool in_scratch(const Plan& plan, const Move& move) {
   const auto tier = [&](int id) { return plan.buffers[static_cast<size_t>(id)].extent.tier; };
-  return tier(move.from) == Tier::store || tier(move.to) == Tier::store;
+  return tier(move.from) == Tier::scratch || tier(move.to) == Tier::scratch;
 }
 
 }  // namespace
@@ -37,6 +37,7 @@ StoreLayout store_layout(const Plan& plan, std::uint64_t identity, std::uint64_t
   StoreLayout layout;
   layout.identity = identity;
   layout.block_bytes = block_bytes;
+  layout.scheme = plan.log_bytes > 0 ? StoreScheme::ring : StoreScheme::two_slots;
   const std::vector<int> groups = dense_groups(plan);
   layout.groups.resize(static_cast<size_t>(
       groups.empty() ? 0 : *std::max_element(groups.begin(), groups.end()) + 1));
@@ -47,7 +48,15 @@ StoreLayout store_layout(const Plan& plan, std::uint64_t identity, std::uint64_t
       group.name = fmt::format("call {}", item.group);
       group.extents.push_back({item.name, static_cast<std::uint64_t>(item.bytes)});
     }
+  for (const StoreItem& item : plan.log)
+    layout.groups[static_cast<size_t>(groups[static_cast<size_t>(item.group)])].log_bytes.push_back(
+        static_cast<std::uint64_t>(item.bytes));
   return layout;
+}
+
+int call_of_group(const Plan& plan, int group) {
+  const std::vector<int> groups = dense_groups(plan);
+  return static_cast<int>(std::find(groups.begin(), groups.end(), group) - groups.begin());
 }
 
 std::vector<std::vector<StorePart>> store_parts(const Plan& plan) {
@@ -96,14 +105,21 @@ void DiskTiers::prepare(const Plan& plan) {
   for (size_t p = 0; p < plan.store.size(); ++p)
     for (size_t i = 0; i < plan.store[p].size(); ++i)
       places_.push_back({plan.store[p][i].offset, parts[p][i]});
+  std::vector<int> next(group_of_call_.size(), 0);
+  for (const StoreItem& item : plan.log) {  // their offsets rise
+    const auto call = static_cast<size_t>(item.group);
+    log_.push_back({item.offset, {group_of_call_[call], log_extent(next[call]++)}});
+  }
   std::sort(places_.begin(), places_.end(),
             [](const Place& a, const Place& b) { return a.offset < b.offset; });
 }
 
-StorePart DiskTiers::part_at(std::int64_t offset, std::int64_t bytes) const {
-  auto at = std::upper_bound(places_.begin(), places_.end(), offset,
+StorePart DiskTiers::part_at(const Extent& extent, std::int64_t offset, std::int64_t bytes) const {
+  const auto& places = extent.tier == Tier::log ? log_ : places_;
+  offset += extent.offset;
+  auto at = std::upper_bound(places.begin(), places.end(), offset,
                              [](std::int64_t value, const Place& p) { return value < p.offset; });
-  ensure(at != places_.begin(), "[executor] the store has nothing at {}", offset);
+  ensure(at != places.begin(), "[executor] the store has nothing at {}", offset);
   --at;
   StorePart part = at->part;
   part.offset = static_cast<std::uint64_t>(offset - at->offset);
@@ -116,10 +132,10 @@ void DiskTiers::run(const Plan& plan, const Task& task, char* arena) {
     const StoreStatus status =
         store_->finish_group(group_of_call_[static_cast<size_t>(task.group)]);
     if (!status.ok()) throw store_->error(status);
-  } else if (in_store(plan, task.moves.front())) {
-    run_store(plan, task, arena);
-  } else {
+  } else if (in_scratch(plan, task.moves.front())) {
     run_scratch(plan, task, arena);
+  } else {
+    run_store(plan, task, arena);
   }
 }
 
@@ -132,10 +148,10 @@ void DiskTiers::run_store(const Plan& plan, const Task& task, char* arena) {
     for (size_t i = 0; i < count; ++i) {
       const Move& move = task.moves[begin + i];
       if (task.kind == TaskKind::read) {
-        const StorePart part = part_at(extent(move.from).offset + move.from_offset, move.bytes);
+        const StorePart part = part_at(extent(move.from), move.from_offset, move.bytes);
         tickets[i] = store_->read(part, arena + extent(move.to).offset + move.to_offset);
       } else {
-        const StorePart part = part_at(extent(move.to).offset + move.to_offset, move.bytes);
+        const StorePart part = part_at(extent(move.to), move.to_offset, move.bytes);
         tickets[i] = store_->write(part, arena + extent(move.from).offset + move.from_offset);
       }
     }

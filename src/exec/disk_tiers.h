@@ -14,11 +14,15 @@
 namespace outsize {
 
 // The store's layout that a plan's items ask for: a group per call that owns parameters, in call
-// order; an extent per item, in parameter order. Knobs do not change it.
+// order; an extent per item, in parameter order. A plan with a log asks for the ring; other knobs
+// do not change it.
 StoreLayout store_layout(const Plan& plan, std::uint64_t identity, std::uint64_t block_bytes);
 
 // Where an item lies in it. Index as Plan::store.
 std::vector<std::vector<StorePart>> store_parts(const Plan& plan);
+
+// The call whose parameters are the store's group; behind the last group: the count of calls.
+int call_of_group(const Plan& plan, int group);
 
 class DiskTiers {
  public:
@@ -39,7 +43,7 @@ class DiskTiers {
   StateStore* store() { return store_; }
 
  private:
-  struct Place {  // of an item of the store
+  struct Place {  // of an item of the store or its log
     std::int64_t offset = 0;
     StorePart part;
   };
@@ -47,13 +51,14 @@ class DiskTiers {
   void run_store(const Plan& plan, const Task& task, char* arena);
   void run_scratch(const Plan& plan, const Task& task, char* arena);
   void check_scratch(const Plan& plan, const Move& move, const char* memory) const;
-  StorePart part_at(std::int64_t offset, std::int64_t bytes) const;
+  // Of a piece of a buffer that lies in the store or its log.
+  StorePart part_at(const Extent& extent, std::int64_t offset, std::int64_t bytes) const;
 
   Disk& disk_;
   std::string scratch_path_;
   std::unique_ptr<AsyncFile> scratch_;
   StateStore* store_;
-  std::vector<Place> places_;        // by offset
+  std::vector<Place> places_, log_;  // by offset
   std::vector<int> group_of_call_;   // -1: owns nothing
   std::vector<std::uint64_t> sums_;  // of scratch, per page where a buffer begins
 };

@@ -235,6 +235,12 @@ void Executor::run_task(int t) {
     case TaskKind::publish:
       disks_->run(plan_, task, arena_->data());
       break;
+    case TaskKind::seal:
+      seal();
+      break;
+    case TaskKind::commit:
+      commit();
+      break;
   }
   times_[index].end_seconds = now();
   if (after_task) after_task(task);

@@ -79,6 +79,9 @@ class Executor {
 
   // Called in the lane of each task, before and after it: tests delay lanes and copy gradients out.
   std::function<void(const Task&)> before_task, after_task;
+  // What a seal or commit task does, called in its lane; plans with a log need both. In a seal
+  // pending() and gradient_norm() are those of the step.
+  std::function<void()> seal, commit;
 
  private:
   struct Launch {

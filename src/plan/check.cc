@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "plan/check_ring.h"
 
 namespace outsize {
 namespace {
@@ -68,6 +69,8 @@ class Checker {
         return plan_.scratch_bytes;
       case Tier::store:
         return plan_.store_bytes;
+      case Tier::log:
+        return plan_.log_bytes;
       case Tier::host:
         break;
     }
@@ -77,8 +80,9 @@ class Checker {
   // Kernels touch RAM alone; moves name exactly what the task says it reads and writes, and whole
   // pages of it, between RAM and a disk.
   void check_moves(int t, const Task& task) const {
-    if (task.kind == TaskKind::publish) {
-      check_publish(t, task);
+    if (task.kind == TaskKind::publish || task.kind == TaskKind::seal ||
+        task.kind == TaskKind::commit) {
+      check_mark(t, task);
       return;
     }
     const bool moves = task.kind == TaskKind::read || task.kind == TaskKind::write;
@@ -108,12 +112,14 @@ class Checker {
   }
 
   // It must follow the writes it speaks of, on their resource.
-  void check_publish(int t, const Task& task) const {
-    ensure(task.resource == Resource::disk_write && task.reads.empty() && task.moves.empty(),
-           "[plan check] task {} (publish) does something else too", t);
+  void check_mark(int t, const Task& task) const {
+    const bool seals = task.kind == TaskKind::seal;
+    ensure(task.resource == Resource::disk_write && task.moves.empty() &&
+               (task.reads.empty() || seals),
+           "[plan check] task {} ({}) does something else too", t, name_of(task.kind));
     for (int id : task.writes)
-      ensure(known(id) && buffer(id).extent.tier == Tier::store,
-             "[plan check] task {} (publish) names a buffer that is not in the store", t);
+      ensure(known(id) && buffer(id).extent.tier == (seals ? Tier::log : Tier::store),
+             "[plan check] task {} ({}) names a buffer that is elsewhere", t, name_of(task.kind));
   }
 
   void check_move(int t, const Task& task, const Move& move) const {
@@ -267,6 +273,7 @@ class Checker {
 
 void check_plan(const Plan& plan) {
   Checker(plan).run();
+  check_ring(plan);
 }
 
 }  // namespace outsize

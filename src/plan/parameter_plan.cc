@@ -29,6 +29,7 @@ ParameterPlan::ParameterPlan(const PlanRequest& request, Plan& plan, TaskList& t
   published_at_.assign(program.calls.size(), -1);
   items_.resize(program.parameters.size());
   offloaded_.resize(program.parameters.size());
+  log_.resize(program.parameters.size());
 }
 
 int ParameterPlan::add_buffer(std::string name, BufferKind kind, std::int64_t bytes,
@@ -55,9 +56,10 @@ void ParameterPlan::add_persistent() {
                                                         BufferKind::optimizer, state.bytes, true,
                                                         knobs.durable));
     if (knobs.durable) add_store(p);
+    if (keeps_log() && !request_.training->forward_only) add_log(p);
   }
   plan_.gradients.assign(owner_.size(), -1);
-  if (!knobs.deferred || request_.training->forward_only) return;
+  if (!knobs.deferred || request_.training->forward_only || request_.part == StepPart::redo) return;
   for (int p = 0; p < static_cast<int>(owner_.size()); ++p) keep_gradient(p);
 }
 
@@ -66,16 +68,38 @@ void ParameterPlan::keep_gradient(int p) {
   const std::string name = "d_" + parameter(p).name;
   if (!chosen(request_.knobs.offload_gradients, p)) {
     plan_.gradients[static_cast<size_t>(p)] =
-        add_buffer(name, BufferKind::gradients, count(p) * 4, true, false);
+        add_buffer(name, BufferKind::gradients, count(p) * 4, true, keeps_log());
     return;
   }
-  const std::int64_t all = whole_pages(count(p) * 4);
-  const std::int64_t step = piece_count(p) > 1 ? request_.knobs.piece_elements * 4 : all;
+  if (!keeps_log()) offloaded_[static_cast<size_t>(p)].pieces = scratch_pieces(p, true);
+}
+
+// Bytes of a gradient that move at once.
+std::int64_t ParameterPlan::gradient_step(int p) const {
+  return piece_count(p) > 1 ? request_.knobs.piece_elements * 4 : whole_pages(count(p) * 4);
+}
+
+ParameterPlan::Pieces ParameterPlan::scratch_pieces(int p, bool persistent) {
+  Pieces pieces;
+  const std::int64_t all = whole_pages(count(p) * 4), step = gradient_step(p);
   for (std::int64_t at = 0; at < all; at += step) {
-    offloaded_[static_cast<size_t>(p)].pieces.push_back(
-        add_buffer(name, BufferKind::gradients, std::min(step, all - at), true, true));
+    pieces.push_back(add_buffer("d_" + parameter(p).name, BufferKind::gradients,
+                                std::min(step, all - at), persistent, true));
     plan_.buffers.back().extent.tier = Tier::scratch;
   }
+  return pieces;
+}
+
+// A gradient that does not stay in RAM comes back from the log.
+void ParameterPlan::add_log(int p) {
+  const auto index = static_cast<size_t>(p);
+  const StoreItem place{"d_" + parameter(p).name, owner_[index], plan_.log_bytes,
+                        whole_pages(count(p) * 4)};
+  log_[index] = cut(place, Tier::log, BufferKind::gradients, gradient_step(p));
+  if (chosen(request_.knobs.offload_gradients, p) || request_.part == StepPart::redo)
+    offloaded_[index].pieces = log_[index];
+  plan_.log_bytes += place.bytes;
+  plan_.log.push_back(place);
 }
 
 std::int64_t ParameterPlan::piece_count(int p) const {
@@ -93,18 +117,22 @@ void ParameterPlan::add_store(int p) {
 }
 
 ParameterPlan::Pieces ParameterPlan::add_item(int p, const std::string& name, std::int64_t bytes) {
-  Pieces pieces;
   const StoreItem place{name, owner_[static_cast<size_t>(p)], plan_.store_bytes,
                         whole_pages(bytes)};
   const std::int64_t step =
       piece_count(p) > 1 ? request_.knobs.piece_elements * (bytes / count(p)) : place.bytes;
-  for (std::int64_t at = 0; at < place.bytes; at += step) {
-    pieces.push_back(add_buffer(name, BufferKind::optimizer, 0, true, true));
-    plan_.buffers.back().extent = {Tier::store, place.offset + at,
-                                   std::min(step, place.bytes - at)};
-  }
   plan_.store_bytes += place.bytes;
   plan_.store[static_cast<size_t>(p)].push_back(place);
+  return cut(place, Tier::store, BufferKind::optimizer, step);
+}
+
+ParameterPlan::Pieces ParameterPlan::cut(const StoreItem& item, Tier tier, BufferKind kind,
+                                         std::int64_t step) {
+  Pieces pieces;
+  for (std::int64_t at = 0; at < item.bytes; at += step) {
+    pieces.push_back(add_buffer(item.name, kind, 0, true, true));
+    plan_.buffers.back().extent = {tier, item.offset + at, std::min(step, item.bytes - at)};
+  }
   return pieces;
 }
 
@@ -133,7 +161,7 @@ int ParameterPlan::gradient(int p, bool& adds) {
   written_[static_cast<size_t>(p)] = true;
   if (id < 0)
     id = add_buffer("d_" + parameter(p).name, BufferKind::gradients, count(p) * 4, false,
-                    chosen(request_.knobs.offload_gradients, p));
+                    keeps_log() || chosen(request_.knobs.offload_gradients, p));
   return id;
 }
 
@@ -154,25 +182,27 @@ void ParameterPlan::finish_gradients(int call) {
   task.writes = {plan_.gradient_squares};
   const int position = tasks_.add(std::move(task));
   for (int p : members)
-    if (chosen(request_.knobs.offload_gradients, p)) offload_gradient(p, position);
+    if (keeps_log())
+      write_gradient(p, position, log_[static_cast<size_t>(p)]);
+    else if (chosen(request_.knobs.offload_gradients, p))
+      offload_gradient(p, position);
 }
 
 void ParameterPlan::offload_gradient(int p, int position) {
   Offloaded& offloaded = offloaded_[static_cast<size_t>(p)];
   offloaded.position = position;
-  const bool fresh = offloaded.pieces.empty();
+  if (offloaded.pieces.empty()) offloaded.pieces = scratch_pieces(p, false);
+  write_gradient(p, position, offloaded.pieces);
+}
+
+void ParameterPlan::write_gradient(int p, int position, const Pieces& pieces) {
   const int gradient = plan_.gradients[static_cast<size_t>(p)];
-  const std::int64_t all = whole_pages(count(p) * 4);
-  const std::int64_t step = piece_count(p) > 1 ? request_.knobs.piece_elements * 4 : all;
   std::vector<Move> moves;
-  for (std::int64_t at = 0; at < all; at += step) {
-    const std::int64_t bytes = std::min(step, all - at);
-    if (fresh) {
-      offloaded.pieces.push_back(
-          add_buffer("d_" + parameter(p).name, BufferKind::gradients, bytes, false, true));
-      plan_.buffers.back().extent.tier = Tier::scratch;
-    }
-    moves.push_back({gradient, offloaded.pieces[static_cast<size_t>(at / step)], at, 0, bytes});
+  std::int64_t at = 0;
+  for (int piece : pieces) {
+    const std::int64_t bytes = plan_.buffers[static_cast<size_t>(piece)].extent.bytes;
+    moves.push_back({gradient, piece, at, 0, bytes});
+    at += bytes;
   }
   tasks_.write_after(position, std::move(moves));
 }
@@ -183,7 +213,18 @@ void ParameterPlan::add_norm() {
   norm.writes = {plan_.gradient_norm};
   norm.bytes = 8.0 * static_cast<double>(owner_.size());
   if (request_.training->norm_seconds > 0) norm.seconds = 1e-6;  // a sum of a few numbers
-  tasks_.add(std::move(norm));
+  const int position = tasks_.add(std::move(norm));
+  if (!keeps_log()) return;
+  Task seal{.kind = TaskKind::seal};
+  seal.reads = {plan_.gradient_norm};
+  for (const Pieces& pieces : log_)
+    seal.writes.insert(seal.writes.end(), pieces.begin(), pieces.end());
+  tasks_.follow(position, std::move(seal));
+  sealed_at_ = position;
+}
+
+void ParameterPlan::commit() {
+  if (keeps_log()) tasks_.follow(tasks_.next() - 1, {.kind = TaskKind::commit});
 }
 
 // Where nothing of a parameter comes or goes there is nothing to gain from pieces.
@@ -281,7 +322,8 @@ void ParameterPlan::update_piece(int p, std::int64_t first, std::int64_t element
   task.bytes = share * bytes;
   if (!request_.training->update_seconds.empty())
     task.seconds = share * request_.training->update_seconds[index];
-  tasks_.read_before(tasks_.next(), offloaded_[index].position, std::move(gradient_reads));
+  tasks_.read_before(tasks_.next(), std::max(offloaded_[index].position, sealed_at_),
+                     std::move(gradient_reads));
   tasks_.read_before(tasks_.next(), -1, std::move(reads));
   tasks_.add(std::move(task));
   plan_.updates.push_back(bound);
@@ -321,12 +363,12 @@ void ParameterPlan::flush_writes() {
 
 void ParameterPlan::publish(int call) {
   flush_writes();
-  std::vector<int> buffers;
+  Task task{.kind = TaskKind::publish, .group = call};
   for (int p : members_[static_cast<size_t>(call)])
     for (const Pieces& pieces : items_[static_cast<size_t>(p)])
-      buffers.insert(buffers.end(), pieces.begin(), pieces.end());
+      task.writes.insert(task.writes.end(), pieces.begin(), pieces.end());
   published_at_[static_cast<size_t>(call)] = tasks_.next() - 1;
-  tasks_.publish_after(tasks_.next() - 1, call, std::move(buffers));
+  tasks_.follow(tasks_.next() - 1, std::move(task));
 }
 
 }  // namespace outsize

@@ -25,10 +25,12 @@ class ParameterPlan {
   int gradient(int parameter, bool& adds);
   // After the last backward of a call: the sums over the gradients that are now complete.
   void finish_gradients(int call);
-  // From the gradients of all calls.
+  // From the gradients of all calls. With a log: seals it.
   void add_norm();
   // Updates of the parameters that a call owns, and what makes them durable.
   void update(int call);
+  // With a log, after all updates of the step before: this one may fill the log.
+  void commit();
 
  private:
   using Pieces = std::vector<int>;  // one buffer each
@@ -46,10 +48,16 @@ class ParameterPlan {
   int add_buffer(std::string name, BufferKind kind, std::int64_t bytes, bool persistent,
                  bool moved);
   void add_store(int p);
+  void add_log(int p);
   Pieces add_item(int p, const std::string& name, std::int64_t bytes);
+  Pieces cut(const StoreItem& item, Tier tier, BufferKind kind, std::int64_t step);
+  bool keeps_log() const { return request_.knobs.durable && request_.knobs.ring; }
+  std::int64_t gradient_step(int p) const;
   std::int64_t piece_count(int p) const;
   bool updates_in_pieces(int p) const;
   void offload_gradient(int p, int position);
+  Pieces scratch_pieces(int p, bool persistent);
+  void write_gradient(int p, int position, const Pieces& pieces);
   void update_piece(int p, std::int64_t first, std::int64_t elements);
   BufferPiece bring(int p, int item, std::int64_t first, std::int64_t elements,
                     std::vector<Move>& reads);
@@ -72,7 +80,9 @@ class ParameterPlan {
     int position = -1;  // of the task after which it leaves
     Pieces pieces;
   };
-  std::vector<Offloaded> offloaded_;  // per parameter: its gradient in scratch
+  std::vector<Offloaded> offloaded_;  // per parameter: its gradient in scratch or log
+  std::vector<Pieces> log_;           // per parameter
+  int sealed_at_ = -1;                // position: from there on the log may be read
   std::vector<int> published_at_;     // per call: position; -1: not in this step
   std::vector<Move> writes_;          // of updates, not yet given to a task
   std::int64_t write_bytes_ = 0;

@@ -7,6 +7,10 @@
 namespace outsize {
 namespace {
 
+bool has_its_place(const Buffer& buffer) {
+  return buffer.extent.tier == Tier::store || buffer.extent.tier == Tier::log;
+}
+
 class KindCounter {
  public:
   explicit KindCounter(std::vector<std::int64_t>& peak) : peak_(peak), now_(peak.size(), 0) {}
@@ -33,7 +37,7 @@ class Placer {
   Placer(Plan& plan, const std::vector<int>& hold)
       : plan_(plan), counter_(plan.peak_bytes_by_kind) {
     for (Buffer& buffer : plan.buffers)
-      if (buffer.moved && buffer.extent.tier != Tier::store)
+      if (buffer.moved && !has_its_place(buffer))
         buffer.extent.bytes = whole_pages(buffer.extent.bytes);
     find_lifetimes(hold);
   }
@@ -73,7 +77,7 @@ class Placer {
 
   void take(Buffer& buffer) {
     Extent& extent = buffer.extent;
-    if (extent.tier == Tier::store) return;
+    if (has_its_place(buffer)) return;
     extent.offset = arenas_[static_cast<size_t>(extent.tier)].take(
         extent.bytes, buffer.moved ? kMovedAlignment : GapAllocator::kAlignment);
     if (extent.tier == Tier::host) counter_.add(buffer, 1);
@@ -81,7 +85,7 @@ class Placer {
 
   void give(const Buffer& buffer) {
     const Extent& extent = buffer.extent;
-    if (extent.tier == Tier::store) return;
+    if (has_its_place(buffer)) return;
     arenas_[static_cast<size_t>(extent.tier)].give(extent.offset, extent.bytes);
     if (extent.tier == Tier::host) counter_.add(buffer, -1);
   }

@@ -50,6 +50,10 @@ const char* name_of(TaskKind kind) {
       return "write";
     case TaskKind::publish:
       return "publish";
+    case TaskKind::seal:
+      return "seal";
+    case TaskKind::commit:
+      return "commit";
     case TaskKind::gradient_norm:
       return "gradient_norm";
     case TaskKind::update:

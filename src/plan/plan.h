@@ -12,9 +12,10 @@
 namespace outsize {
 
 // Where bytes live: RAM; a file of the run that is worth nothing after the step; the state store,
-// whose bytes are durable (docs/DURABILITY.md).
-enum class Tier { host, scratch, store };
-constexpr int kTierCount = 3;
+// whose bytes are durable; its log, where the ring layout keeps a step's gradients
+// (docs/DURABILITY.md).
+enum class Tier { host, scratch, store, log };
+constexpr int kTierCount = 4;
 enum class Resource { cpu, disk_read, disk_write };  // one worker each
 constexpr int kResourceCount = 3;
 const char* name_of(Resource resource);
@@ -55,12 +56,12 @@ struct Move {
   std::int64_t bytes = 0;  // multiple of kMovedAlignment, as the offsets are
 };
 
-// One named piece of the state store: a group is one call's parameters, an item the weight or one
-// optimizer buffer of one of them.
+// One named piece of the state store or its log: a group is one call's parameters, an item the
+// weight, one optimizer buffer or the gradient of one of them.
 struct StoreItem {
   std::string name;
   int group = 0;            // program call
-  std::int64_t offset = 0;  // in the store's tier
+  std::int64_t offset = 0;  // in the tier
   std::int64_t bytes = 0;   // whole pages
 };
 
@@ -83,9 +84,11 @@ enum class TaskKind {
   gradient_squares,  // sum over one parameter's finished gradient
   gradient_norm,     // from the sums
   update,            // optimizer step of one parameter, or of a piece of it
-  read,              // moves from scratch or store to RAM
+  read,              // moves from scratch, store or log to RAM
   write,             // and back
   publish,           // what was written to one store group becomes what is read
+  seal,              // the log is whole: from here on the step can be redone
+  commit,            // all groups have been published: the log is free for the next step
 };
 const char* name_of(TaskKind kind);
 
@@ -138,6 +141,7 @@ enum class StepPart {
   begin,   // forward, backward; the gradients wait
   middle,  // the updates that wait, each before its forward; backward
   end,     // the updates that wait
+  redo,    // those that a crash left, from the log; what lives in RAM lies as in the others
 };
 
 struct Plan {
@@ -146,6 +150,7 @@ struct Plan {
   std::int64_t arena_bytes = 0;    // host arena, exactly what the executor maps
   std::int64_t scratch_bytes = 0;  // file
   std::int64_t store_bytes = 0;    // one copy of the durable state; 0: the run keeps no store
+  std::int64_t log_bytes = 0;      // 0: the store has two slots, and no log
 
   // bindings[microbatch][call]; inference has one microbatch.
   std::vector<std::vector<CallBinding>> bindings;
@@ -156,6 +161,7 @@ struct Plan {
   std::vector<int> gradients;               // per parameter; in RAM from the first write on
   // Per parameter: its items in the store, weight first; empty without one.
   std::vector<std::vector<StoreItem>> store;
+  std::vector<StoreItem> log;            // per parameter: its gradient; empty without a log
   std::vector<std::vector<int>> values;  // [microbatch][program value]; -1 for boundaries
   int loss_scale = -1;                   // f64[1]: cotangent of every loss, written by the host
   int gradient_squares = -1;             // f64[parameters]

@@ -31,13 +31,13 @@ class Planner {
     parameters_.add_persistent();
     if (updates_) add_scalars();
     for (int m = 0; m < microbatches_; ++m) add_values();
-    if (request_.part == StepPart::end)
+    if (only_updates())
       update_all();
     else if (request_.knobs.vertical)
       order_by_call();
     else
       order_by_microbatch();
-    if (updates_ && request_.part != StepPart::end) parameters_.add_norm();
+    if (updates_ && !only_updates()) parameters_.add_norm();
     if (updates_ && request_.part == StepPart::whole) update_all();
     const std::vector<int> hold =
         tasks_.emit(plan_, {request_.knobs.read_ahead_bytes, request_.knobs.write_behind_bytes,
@@ -49,6 +49,9 @@ class Planner {
   }
 
  private:
+  bool only_updates() const {
+    return request_.part == StepPart::end || request_.part == StepPart::redo;
+  }
   int call_count() const { return static_cast<int>(program_.calls.size()); }
   const Call& call(int c) const { return program_.calls[static_cast<size_t>(c)]; }
   const ProgramValue& value(int v) const { return program_.values[static_cast<size_t>(v)]; }
@@ -132,7 +135,7 @@ class Planner {
   // ---- order
 
   void update_all() {
-    for (int c = 0; c < call_count(); ++c) {
+    for (int c = request_.first_call; c < call_count(); ++c) {
       parameters_.begin_span();
       parameters_.update(c);
     }
@@ -144,6 +147,7 @@ class Planner {
       if (updates_first_) parameters_.update(c);
       for (int m = 0; m < microbatches_; ++m) forward(m, c);
     }
+    if (updates_first_) parameters_.commit();
     if (!updates_) return;
     for (int c = call_count(); c-- > 0;) {
       parameters_.begin_span();
@@ -168,6 +172,7 @@ class Planner {
         if (updates_first_ && m == 0) parameters_.update(c);
         forward(m, c);
       }
+      if (updates_first_ && m == 0) parameters_.commit();
       if (!updates_) continue;
       for (int c = call_count(); c-- > 0;) {
         if (waits(c)) continue;

@@ -65,6 +65,7 @@ struct PlanKnobs {
   std::vector<char> stream_state;       // optimizer buffers are read for the update
   std::vector<char> offload_gradients;  // from the last backward to the update
   bool durable = false;                 // every step writes all state to the store
+  bool ring = false;                    // the store has one spare slot and a log; only if durable
   bool deferred = false;                // updates run in the next step's forward (StepPart)
   // Of one update, where its memory comes and goes; a multiple of store_block.
   std::int64_t piece_elements = 4 << 20;
@@ -86,7 +87,9 @@ struct PlanRequest {
   // The variants Recompute::cheap and everything, per program segment; empty: there are none.
   std::vector<std::vector<SegmentProfile>> recomputing;
   PlanKnobs knobs;
-  StepPart part = StepPart::whole;  // another one only where knobs.deferred
+  // begin, middle and end only where knobs.deferred, redo only where knobs.ring.
+  StepPart part = StepPart::whole;
+  int first_call = 0;  // redo: the updates of calls before it are done
 };
 
 // Whether some order of microbatches within the whole pass gives every shared parameter its

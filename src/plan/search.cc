@@ -36,6 +36,7 @@ class Search {
 
   SearchResult run() {
     request_.knobs.durable = options_.durable;
+    request_.knobs.ring = options_.ring;
     std::optional<Plan> plan = try_plan();
     if (plan) {
       keep("all in RAM", std::move(*plan));
@@ -207,15 +208,20 @@ class Search {
     request_.knobs.fill_bytes = 0;
   }
 
-  // The first step and the last updates, too.
+  // The first step and the last updates, and what a crash leaves to do, too.
   bool parts_fit() {
-    if (!request_.knobs.deferred) return true;
+    const StepPart own = request_.part;
     bool fit = true;
-    for (const StepPart part : {StepPart::begin, StepPart::end}) {
+    const auto try_part = [&](StepPart part) {
       request_.part = part;
       fit = fit && try_plan();
+    };
+    if (request_.knobs.deferred) {
+      try_part(StepPart::begin);
+      try_part(StepPart::end);
     }
-    request_.part = StepPart::middle;
+    if (request_.knobs.ring) try_part(StepPart::redo);
+    request_.part = own;
     return fit;
   }
 

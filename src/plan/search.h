@@ -13,6 +13,7 @@ struct SearchOptions {
   SimulatedMachine machine;
   bool may_use_disk = false;  // otherwise everything stays in RAM
   bool durable = false;       // the run keeps a store already: every step goes on writing to it
+  bool ring = false;          // a store has one spare slot and a log
 };
 
 // One way that was tried.

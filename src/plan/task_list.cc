@@ -40,9 +40,8 @@ void TaskList::write_after(int position, std::vector<Move> moves) {
   steps_[static_cast<size_t>(position)].writes.push_back(moving(TaskKind::write, std::move(moves)));
 }
 
-void TaskList::publish_after(int position, int group, std::vector<int> buffers) {
-  Task task{.kind = TaskKind::publish, .resource = Resource::disk_write, .group = group};
-  task.writes = std::move(buffers);
+void TaskList::follow(int position, Task task) {
+  task.resource = Resource::disk_write;
   steps_[static_cast<size_t>(position)].writes.push_back(std::move(task));
 }
 

@@ -26,9 +26,8 @@ class TaskList {
   void read_before(int position, int not_before, std::vector<Move> moves);
   // The moves follow the task at `position`; it exists already.
   void write_after(int position, std::vector<Move> moves);
-  // After the writes so far that follow the task: the buffers, all of the group, have their new
-  // content.
-  void publish_after(int position, int group, std::vector<int> buffers);
+  // After the writes so far that follow the task, and on their resource.
+  void follow(int position, Task task);
 
   // Fills plan.tasks. Returns per buffer the task until which it keeps its place.
   std::vector<int> emit(Plan& plan, const Window& window);

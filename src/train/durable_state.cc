@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
+#include <span>
+#include <type_traits>
 
 #include "core/error.h"
 #include "core/half.h"
@@ -106,12 +109,15 @@ class Filler {
 
 }  // namespace
 
-bool DurableState::exists(const std::string& folder) {
-  return StateStore::exists(*make_real_disk(), store_folder(folder));
+std::optional<StoreScheme> DurableState::scheme_of(const std::string& folder) {
+  const auto disk = make_real_disk();
+  if (!StateStore::exists(*disk, store_folder(folder))) return std::nullopt;
+  return StateStore::layout_of(*disk, store_folder(folder)).scheme;
 }
 
 DurableState::DurableState(const std::string& folder, const Program& program, const Plan& plan,
-                           std::int64_t scratch_bytes, std::uint64_t block_bytes)
+                           std::int64_t scratch_bytes, std::uint64_t block_bytes,
+                           const StoreOptions& options)
     : program_(program), plan_(plan), disk_(make_real_disk()) {
   const std::string own = store_folder(folder);
   std::error_code error;
@@ -119,10 +125,10 @@ DurableState::DurableState(const std::string& folder, const Program& program, co
   if (error) fail(ErrorKind::Io, "[run] {}: cannot be created; got '{}'", own, error.message());
   const StoreLayout layout = store_layout(plan, new_identity(), block_bytes);
   if (StateStore::exists(*disk_, own)) {
-    store_ = StateStore::open(*disk_, own, {});
+    store_ = StateStore::open(*disk_, own, options);
     check_layout(layout);
   } else {
-    store_ = StateStore::create(*disk_, own, layout, {});
+    store_ = StateStore::create(*disk_, own, layout, options);
   }
   tiers_ = std::make_shared<DiskTiers>(*disk_, own, scratch_bytes, store_.get());
 }
@@ -142,6 +148,22 @@ void DurableState::check_layout(const StoreLayout& expected) const {
          "[run] {}: the state in this folder is another model's or optimizer's; try another run "
          "folder",
          store_->path());
+  ensure(found.scheme == expected.scheme, "[run] {}: the plan is for another layout of the store",
+         store_->path());
+}
+
+std::optional<HalfStep> DurableState::half_step() const {
+  const auto pending = store_->pending();
+  if (!pending) return std::nullopt;
+  HalfStep half{.step = pending->step};
+  if (pending->blob.size() < sizeof half.updates)
+    fail(ErrorKind::Corruption, "[run] {}: the record of the gradient log is another program's",
+         store_->path());
+  std::memcpy(&half.updates, pending->blob.data(), sizeof half.updates);
+  half.first_call = call_of_group(plan_, pending->first_group);
+  const auto rest = pending->blob.subspan(sizeof half.updates);
+  half.blob.assign(reinterpret_cast<const char*>(rest.data()), rest.size());
+  return half;
 }
 
 std::string DurableState::blob() const {
@@ -180,6 +202,23 @@ void DurableState::read_residents(char* arena) {
 void DurableState::commit(std::int64_t step, std::string_view blob) {
   const StoreStatus status =
       store_->commit(step, {reinterpret_cast<const std::byte*>(blob.data()), blob.size()});
+  if (!status.ok()) throw store_->error(status);
+}
+
+void DurableState::seal(const PendingUpdates& updates, std::string_view blob) {
+  static_assert(std::is_trivially_copyable_v<PendingUpdates>);
+  sealed_blob_.assign(reinterpret_cast<const char*>(&updates), sizeof updates);
+  sealed_blob_ += blob;
+  const StoreStatus status = store_->seal_log(
+      updates.args.step, std::as_bytes(std::span(sealed_blob_.data(), sealed_blob_.size())));
+  if (!status.ok()) throw store_->error(status);
+}
+
+void DurableState::commit_sealed() {
+  const auto pending = store_->pending();
+  ensure(pending.has_value(), "[run] {}: no step to commit", store_->path());
+  const StoreStatus status =
+      store_->commit(pending->step, pending->blob.subspan(sizeof(PendingUpdates)));
   if (!status.ok()) throw store_->error(status);
 }
 

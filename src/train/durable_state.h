@@ -4,11 +4,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "exec/disk_tiers.h"
+#include "exec/executor.h"
 #include "graph/program.h"
 #include "optim/update_rule.h"
 #include "storage/store.h"
@@ -16,16 +17,25 @@
 
 namespace outsize {
 
+// A step that a ring store has in its log and not yet committed.
+struct HalfStep {
+  std::int64_t step = 0;
+  PendingUpdates updates;
+  int first_call = 0;  // the updates of calls before it are done
+  std::string blob;    // the caller's, from seal()
+};
+
 class DurableState {
  public:
   // The store lies in `folder`/store; it is opened where there is one. Borrows program and plan.
   // Throws InvalidArgument when it is another model's or optimizer's, OutOfMemory when the disk has
   // too little room, Io, Corruption.
   DurableState(const std::string& folder, const Program& program, const Plan& plan,
-               std::int64_t scratch_bytes, std::uint64_t block_bytes);
+               std::int64_t scratch_bytes, std::uint64_t block_bytes,
+               const StoreOptions& options = {});
 
-  // Is there one to go on from?
-  static bool exists(const std::string& folder);
+  // The layout of the store to go on from; absent: there is none.
+  static std::optional<StoreScheme> scheme_of(const std::string& folder);
 
   const std::shared_ptr<DiskTiers>& tiers() const { return tiers_; }
   // Nothing has been committed: fill, then commit.
@@ -36,10 +46,18 @@ class DurableState {
   // Writes weights as `produce` hands them out, parameter by parameter, and zeros for all other
   // state.
   void fill(const std::function<void(const WeightSink&)>& produce);
-  // Copies what the plan keeps in RAM from the store to its places.
+  // Between seal and commit, also one that a crash has cut short.
+  std::optional<HalfStep> half_step() const;
+  // Copies what the plan keeps in RAM from the store to its places. In a half step that is the new
+  // state of the groups that are done, and the old one of all others.
   void read_residents(char* arena);
   // Makes the step the one to go on from. Throws Io.
   void commit(std::int64_t step, std::string_view blob);
+  // Ring, the log being whole: from here on a crash within the step is mended from the log. The
+  // step is that of the updates. Throws Io.
+  void seal(const PendingUpdates& updates, std::string_view blob);
+  // The sealed step, with the blob of its seal. Throws Io.
+  void commit_sealed();
 
  private:
   void check_layout(const StoreLayout& expected) const;
@@ -50,6 +68,7 @@ class DurableState {
   std::unique_ptr<Disk> disk_;
   std::unique_ptr<StateStore> store_;
   std::shared_ptr<DiskTiers> tiers_;
+  std::string sealed_blob_;  // kept, so that its memory is taken once
 };
 
 }  // namespace outsize

@@ -1,5 +1,7 @@
 #include "train/engine.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -107,19 +109,47 @@ void TrainingEngine::plan_training(const PlanningOptions& options) {
   if (options.knobs) {
     if (options.knobs->deferred) request.part = StepPart::middle;
     plan_ = make_plan(request);
+    knobs_ = request.knobs;
   } else {
-    SearchResult found =
-        search_plan(request, {simulated(machine), options.may_use_disk, options.durable});
-    plan_ = std::move(found.plan);
-    request.knobs = found.knobs;
-    candidates_ = std::move(found.candidates);
+    request = choose_store(request, options, simulated(machine));
   }
-  knobs_ = request.knobs;
   if (options.machine == nullptr)  // good enough to choose by, not to tell anyone
     for (Task& task : plan_.tasks) task.seconds = task.target_seconds = 0;
   arena_bytes_ = plan_.arena_bytes;
   if (knobs_.deferred) plan_deferred(request);
+  if (plan_.log_bytes > 0) {
+    redo_ = request;
+    plan_redo(0);
+  }
   if (shape_.with_evaluation) plan_evaluation(std::move(request));
+}
+
+// The best plan in the layout that was asked for; otherwise with two slots where they find room,
+// and with one spare slot where they do not.
+PlanRequest TrainingEngine::choose_store(const PlanRequest& request, const PlanningOptions& options,
+                                         const SimulatedMachine& machine) {
+  std::string needed;
+  for (const StoreScheme scheme : {StoreScheme::two_slots, StoreScheme::ring}) {
+    if (options.store.value_or(scheme) != scheme) continue;
+    const bool ring = scheme == StoreScheme::ring;
+    SearchResult found =
+        search_plan(request, {machine, options.may_use_disk, options.durable, ring});
+    plan_ = std::move(found.plan);
+    knobs_ = std::move(found.knobs);
+    candidates_ = std::move(found.candidates);
+    const std::int64_t bytes = durable() ? store_file_bytes() + plan_.scratch_bytes : 0;
+    if (!durable() || bytes <= options.disk_bytes.value_or(bytes)) {
+      PlanRequest chosen = request;
+      chosen.knobs = knobs_;
+      return chosen;
+    }
+    needed += fmt::format("{}{} with {}", needed.empty() ? "" : ", or ", bytes,
+                          ring ? "one spare slot" : "two slots");
+  }
+  fail(ErrorKind::OutOfMemory,
+       "[plan] the disk has no room for the state of the run; got {} bytes free; expected {}; try "
+       "budget.disk on another disk, or a larger budget.memory",
+       *options.disk_bytes, needed);
 }
 
 // The first step and the last updates, in the arena and with the places of the steps between.
@@ -129,6 +159,14 @@ void TrainingEngine::plan_deferred(PlanRequest request) {
   request.part = StepPart::end;
   end_plan_ = make_plan(request);
   arena_bytes_ = std::max({arena_bytes_, begin_plan_.arena_bytes, end_plan_.arena_bytes});
+}
+
+// The updates of a step that was cut short, in the same arena.
+void TrainingEngine::plan_redo(int first_call) {
+  redo_->part = StepPart::redo;
+  redo_->first_call = first_call;
+  redo_plan_ = make_plan(*redo_);
+  arena_bytes_ = std::max(arena_bytes_, redo_plan_.arena_bytes);
 }
 
 void TrainingEngine::plan_evaluation(PlanRequest request) {
@@ -144,22 +182,34 @@ void TrainingEngine::plan_evaluation(PlanRequest request) {
   arena_bytes_ = std::max(arena_bytes_, evaluation_plan_.arena_bytes);
 }
 
-void TrainingEngine::allocate(const std::string& folder) {
-  arena_ = std::make_shared<HostArena>(arena_bytes_);
+std::int64_t TrainingEngine::scratch_bytes() const {
+  return std::max({plan_.scratch_bytes, begin_plan_.scratch_bytes, end_plan_.scratch_bytes});
+}
+
+std::int64_t TrainingEngine::store_file_bytes(std::optional<StoreScheme> scheme) const {
+  StoreLayout layout = store_layout(plan_, 0, static_cast<std::uint64_t>(knobs_.store_block));
+  layout.scheme = scheme.value_or(layout.scheme);
+  return static_cast<std::int64_t>(Geometry(layout).file_bytes);
+}
+
+void TrainingEngine::allocate(const std::string& folder, const StoreOptions& options) {
   std::shared_ptr<DiskTiers> tiers;
   if (durable()) {
-    const std::int64_t scratch =
-        std::max({plan_.scratch_bytes, begin_plan_.scratch_bytes, end_plan_.scratch_bytes});
-    durable_ = std::make_unique<DurableState>(folder, program_, plan_, scratch,
-                                              static_cast<std::uint64_t>(knobs_.store_block));
+    durable_ =
+        std::make_unique<DurableState>(folder, program_, plan_, scratch_bytes(),
+                                       static_cast<std::uint64_t>(knobs_.store_block), options);
     tiers = durable_->tiers();
+    if (const auto half = durable_->half_step()) plan_redo(half->first_call);
   }
+  arena_ = std::make_shared<HostArena>(arena_bytes_);
   executor_ = std::make_unique<Executor>(*compiled_, plan_, arena_,
                                          UpdateSetup{rule_.get(), specs_}, tiers);
   if (knobs_.deferred)
     for (const auto& [executor, plan] : {std::pair{&begin_, &begin_plan_}, {&end_, &end_plan_}})
       *executor = std::make_unique<Executor>(*compiled_, *plan, arena_,
                                              UpdateSetup{rule_.get(), specs_}, tiers);
+  for (Executor* executor : {executor_.get(), begin_.get()})
+    if (executor != nullptr) connect(*executor);
   if (!shape_.with_evaluation) return;
   evaluator_ = std::make_unique<Executor>(*compiled_evaluation_, evaluation_plan_, arena_,
                                           UpdateSetup{}, tiers);
@@ -169,13 +219,33 @@ void TrainingEngine::allocate(const std::string& folder) {
            "[engine] validation would read other weights than training writes");
 }
 
+void TrainingEngine::connect(Executor& executor) {
+  executor.seal = [this, &executor] {
+    durable_->seal(executor.pending(), record ? record(loss()) : std::string());
+  };
+  executor.commit = [this] { durable_->commit_sealed(); };
+}
+
 std::optional<std::int64_t> TrainingEngine::stored_step() const {
   if (!durable_ || durable_->fresh()) return std::nullopt;
-  return durable_->step();
+  const auto half = durable_->half_step();
+  return half ? half->step : durable_->step();
+}
+
+std::string TrainingEngine::stored_blob() const {
+  const auto half = durable_->half_step();
+  return half ? half->blob : durable_->blob();
 }
 
 void TrainingEngine::restore() {
   durable_->read_residents(arena_->data());
+  if (const auto half = durable_->half_step())
+    Executor(*compiled_, redo_plan_, arena_, UpdateSetup{rule_.get(), specs_}, durable_->tiers())
+        .run({}, half->updates);
+}
+
+void TrainingEngine::commit(std::int64_t step, std::string_view blob) {
+  if (durable_->step() != step) durable_->commit(step, blob);
 }
 
 void TrainingEngine::take_weights(const std::function<void(const WeightSink&)>& produce) {
@@ -216,10 +286,15 @@ double TrainingEngine::step(std::span<const Batch> batches, std::int64_t target_
     write_batch(*executor_, program_, m, batches[static_cast<size_t>(m)]);
   *static_cast<double*>(executor_->buffer(plan_.loss_scale)) =
       1.0 / static_cast<double>(target_tokens);
+  target_tokens_ = target_tokens;
   run_step(args);
-  double loss = 0;
-  for (int m = 0; m < shape_.accumulation; ++m) loss += read_loss(*executor_, m);
-  return loss / static_cast<double>(target_tokens);
+  return loss();
+}
+
+double TrainingEngine::loss() const {
+  double sum = 0;
+  for (int m = 0; m < shape_.accumulation; ++m) sum += read_loss(*executor_, m);
+  return sum / static_cast<double>(target_tokens_);
 }
 
 void TrainingEngine::run_step(const StepArgs& args) {

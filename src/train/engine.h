@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -36,16 +37,19 @@ struct EvaluationTotals {
 
 // How a run is to be planned.
 struct PlanningOptions {
-  std::int64_t budget_bytes = 0;        // of the arena; 0: none
-  const Machine* machine = nullptr;     // absent: one with typical rates; needed only meanwhile
-  bool may_use_disk = false;            // what does not fit in RAM may come and go
-  bool durable = false;                 // the run has a store already and goes on with it
-  std::optional<PlanKnobs> knobs = {};  // in place of a search
+  std::int64_t budget_bytes = 0;     // of the arena; 0: none
+  const Machine* machine = nullptr;  // absent: one with typical rates; needed only meanwhile
+  bool may_use_disk = false;         // what does not fit in RAM may come and go
+  bool durable = false;              // the run has a store already and goes on with it
+  // Its layout, or the one that a new store shall have; absent: two slots where they fit.
+  std::optional<StoreScheme> store = {};
+  std::optional<std::int64_t> disk_bytes = {};  // room for a new store and scratch; absent: enough
+  std::optional<PlanKnobs> knobs = {};          // in place of a search
 };
 
 class TrainingEngine {
  public:
-  // Plans first: throws OutOfMemory before any memory is taken when no plan fits the budget,
+  // Plans first: throws OutOfMemory before any memory is taken when no plan fits budget and disk,
   // InvalidArgument when the sequence is longer than the model allows.
   TrainingEngine(const Model& model, const TrainingShape& shape, const OptimizerOptions& optimizer,
                  const PlanningOptions& options);
@@ -60,6 +64,10 @@ class TrainingEngine {
   const std::vector<Candidate>& candidates() const { return candidates_; }
   // Every step becomes durable: the plan keeps the state in a store, not in checkpoints.
   bool durable() const { return plan_.store_bytes > 0; }
+  // Bytes of the store's file, in the plan's layout or another one.
+  std::int64_t store_file_bytes(std::optional<StoreScheme> scheme = {}) const;
+  // And of what else the plan keeps on disk.
+  std::int64_t scratch_bytes() const;
   // Arena of all phases; takes memory on first use.
   std::int64_t arena_bytes() const { return arena_bytes_; }
   // Model FLOPs of one step with a target everywhere: 6 per parameter and token, and causal
@@ -70,18 +78,26 @@ class TrainingEngine {
 
   // Maps the arena. Call once, before everything below. A durable plan opens or makes its store in
   // `folder`; throws as DurableState.
-  void allocate(const std::string& folder = {});
+  void allocate(const std::string& folder = {}, const StoreOptions& options = {});
   void load(const WeightReader& reader);
   void randomise(std::uint64_t seed);
 
   // Durable plans. The step that the store stands at; absent when nothing was committed: then load
   // or randomise, and commit step 0.
   std::optional<std::int64_t> stored_step() const;
-  std::string stored_blob() const { return durable_->blob(); }
-  // Brings to RAM what lives there.
+  std::string stored_blob() const;
+  // Brings to RAM what lives there. Where a crash has cut a step short whose gradients are in the
+  // store's log, makes its other updates: that is the stored step then, its bytes are those of
+  // `record`, and it wants to be committed.
   void restore();
-  // Makes the state durable as that of `step`, with the caller's bytes. Throws Io.
-  void commit(std::int64_t step, std::string_view blob) { durable_->commit(step, blob); }
+  bool stored_step_waits() const { return durable_ && durable_->half_step().has_value(); }
+  // Makes the state durable as that of `step`, with the caller's bytes. Nothing where it is so: a
+  // plan that defers updates and keeps a log commits a step within the next one, with the bytes
+  // of `record`. Throws Io.
+  void commit(std::int64_t step, std::string_view blob);
+  // With a log: the caller's bytes for the step that is about to be made, from its loss; called in
+  // a lane. Absent: none.
+  std::function<std::string(double loss)> record;
 
   // One update on `accumulation` microbatches with `target_tokens` targets together. Returns the
   // mean loss per target token. Throws as Executor::run. A plan that defers updates makes this one
@@ -101,6 +117,11 @@ class TrainingEngine {
 
  private:
   void plan_training(const PlanningOptions& options);
+  PlanRequest choose_store(const PlanRequest& request, const PlanningOptions& options,
+                           const SimulatedMachine& machine);
+  void plan_redo(int first_call);
+  void connect(Executor& executor);
+  double loss() const;
   TrainingRequest training_request(const CostModel& costs);
   void price_updates(const CostModel& costs, TrainingRequest& training) const;
   void plan_deferred(PlanRequest request);
@@ -116,7 +137,9 @@ class TrainingEngine {
   std::vector<ParameterSpec> specs_;
   std::unique_ptr<CompiledProgram> compiled_, compiled_evaluation_;
   Plan plan_, evaluation_plan_;
-  Plan begin_plan_, end_plan_;  // where updates are deferred
+  Plan begin_plan_, end_plan_;       // where updates are deferred
+  std::optional<PlanRequest> redo_;  // with a log
+  Plan redo_plan_;                   // all of it, or what a crash has left
   PlanKnobs knobs_;
   std::vector<Candidate> candidates_;
   std::int64_t arena_bytes_ = 0;
@@ -125,6 +148,7 @@ class TrainingEngine {
   std::unique_ptr<Executor> executor_, evaluator_;
   std::unique_ptr<Executor> begin_, end_;  // where updates are deferred
   std::optional<PendingUpdates> pending_;
+  std::int64_t target_tokens_ = 1;  // of the step
 };
 
 // Forward only, with its own weights: `outsize eval`.

@@ -29,6 +29,9 @@ RandomRun::RandomRun(const RandomRunOptions& options)
   if (options.memory > 0) {
     planning.budget_bytes = arena_budget(options.memory);
     planning.may_use_disk = true;
+    planning.disk_bytes = free_disk_bytes(options.folder);
+    if (options.store == "ring") planning.store = StoreScheme::ring;
+    if (options.store == "two_slots") planning.store = StoreScheme::two_slots;
   }
   engine_ = std::make_unique<TrainingEngine>(
       *model_, TrainingShape{rows, options.length, accumulation, dtype_, false},

@@ -21,6 +21,7 @@ struct RandomRunOptions {
   std::int64_t target_every = 1;  // one position in so many has a target
   std::int64_t memory = 0;        // bytes for the process, 0: no limit; the rest goes to disk
   std::string folder = ".";       // where a folder for that is made, and removed at the end
+  std::string store = "auto";     // its layout there: two_slots, ring, or by room
   std::string machine;            // file that the plan is for; empty: rates of a typical one
 };
 

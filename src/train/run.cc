@@ -90,11 +90,32 @@ void link_store(const RunConfig& config) {
          target.string(), config.run, error.message());
 }
 
+// A store keeps the layout it was made with.
+std::optional<StoreScheme> store_scheme(const RunConfig& config) {
+  const auto found = DurableState::scheme_of(config.run);
+  if (config.budget.store == StoreChoice::automatic) return found;
+  const StoreScheme wanted =
+      config.budget.store == StoreChoice::ring ? StoreScheme::ring : StoreScheme::two_slots;
+  if (found.value_or(wanted) != wanted)
+    fail(ErrorKind::InvalidArgument,
+         "[run] budget.store: the run in {} has a store of the other layout, and it stays so; try "
+         "budget.store=auto",
+         config.run);
+  return wanted;
+}
+
 PlanningOptions planning_options(const RunConfig& config, const MachineChoice& choice) {
-  return {.budget_bytes = arena_budget(config.budget.memory),
-          .machine = choice.machine ? &*choice.machine : nullptr,
-          .may_use_disk = true,
-          .durable = DurableState::exists(config.run)};
+  const bool durable = DurableState::scheme_of(config.run).has_value();
+  PlanningOptions options{.budget_bytes = arena_budget(config.budget.memory),
+                          .machine = choice.machine ? &*choice.machine : nullptr,
+                          .may_use_disk = true,
+                          .durable = durable,
+                          .store = store_scheme(config)};
+  constexpr std::int64_t kBeside = 256 << 20;  // metrics, index of the data, copies of the model's
+  if (!durable)
+    options.disk_bytes = std::max<std::int64_t>(
+        0, free_disk_bytes(config.budget.disk.value_or(config.run)) - kBeside);
+  return options;
 }
 
 class TrainingRun {
@@ -111,23 +132,24 @@ class TrainingRun {
     open_data();
     prepare_engine();
     const bool resumed = restore();
-    if (resumed && step_ >= steps_) {
+    if (resumed && step_ >= steps_ && !mended_) {
       progress_->note(fmt::format("finished after step {}: nothing is left to do", step_));
       return {step_, false, 0};
     }
     if (!resumed) start();
     // The evaluation before the first step stands under step 0: a run without checkpoint makes it
     // again.
-    metrics_.emplace(folder_.metrics_path(), folder_.tensorboard_path(), step_ > 0 ? step_ : -1);
+    metrics_.emplace(folder_.metrics_path(), folder_.tensorboard_path(),
+                     mended_     ? step_ - 1
+                     : step_ > 0 ? step_
+                                 : -1);
     gemm_.emplace(config_.train.dtype);
     const SignalWatch watch;
     if (step_ == 0) validate();  // where the model stands before it has learnt anything
+    if (mended_) finish_mended_step();
     while (step_ < steps_ && received_signal == 0) {
       take_step();
-      if (config_.train.eval_every > 0 && step_ % config_.train.eval_every == 0 && step_ < steps_)
-        validate();
-      if (config_.train.save_every > 0 && step_ % config_.train.save_every == 0 && step_ < steps_)
-        save();
+      after_step();
     }
     if (step_ == steps_) validate();
     save();
@@ -199,8 +221,30 @@ class TrainingRun {
            folder_.path());
     if (!engine_->stored_step()) return false;
     engine_->restore();
-    resume_after(parse_step_record(engine_->stored_blob(), folder_.path()));
+    const StepRecord record = parse_step_record(engine_->stored_blob(), folder_.path());
+    if (engine_->stored_step_waits()) {
+      if (!record.metrics)
+        fail(ErrorKind::Corruption, "[run] {}: the record of step {} lacks its numbers",
+             folder_.path(), record.info.step);
+      mended_ = record.metrics;
+    }
+    resume_after(record.info);
     return true;
+  }
+
+  // A crash came between the step's gradients and its commit; the engine has made its updates.
+  void finish_mended_step() {
+    progress_->note(
+        fmt::format("step {} was cut short and has been finished from its gradient log", step_));
+    metrics_->write(*mended_);
+    waiting_ = checkpoint_info(step_);
+    after_step();
+  }
+
+  void after_step() {
+    const TrainConfig& train = config_.train;
+    if (train.eval_every > 0 && step_ % train.eval_every == 0 && step_ < steps_) validate();
+    if (train.save_every > 0 && step_ % train.save_every == 0 && step_ < steps_) save();
   }
 
   void resume_after(const CheckpointInfo& info) {
@@ -213,8 +257,8 @@ class TrainingRun {
                       info.threads, info.isa));
   }
 
-  CheckpointInfo checkpoint_info() const {
-    return {step_, to_json(batches_->cursor()), thread_count(), name_of(active_isa())};
+  CheckpointInfo checkpoint_info(std::int64_t step) const {
+    return {step, to_json(batches_->cursor()), thread_count(), name_of(active_isa())};
   }
 
   void start() {
@@ -223,7 +267,7 @@ class TrainingRun {
       engine_->randomise(static_cast<std::uint64_t>(config_.train.seed));
     else
       engine_->load(*source_.weights());
-    if (engine_->durable()) engine_->commit(0, to_text(checkpoint_info()));
+    if (engine_->durable()) engine_->commit(0, to_text({checkpoint_info(0), std::nullopt}));
   }
 
   void take_step() {
@@ -231,21 +275,30 @@ class TrainingRun {
     const int accumulation = training_shape(config_).accumulation;
     const std::int64_t targets = batches_->next_global(accumulation, microbatches_);
     const double lr = learning_rate(schedule_, config_.train.optimizer.lr, step_ + 1, steps_);
-    StepMetrics metrics;
-    if (!engine_->updates_wait()) commit_waiting();
-    metrics.loss = engine_->step(microbatches_, targets,
-                                 {.step = step_ + 1, .lr = lr, .clip = config_.train.clip});
-    commit_waiting();
-    metrics.step = ++step_;
-    if (engine_->durable()) waiting_ = checkpoint_info();
-    metrics.target_tokens = targets;
+    StepMetrics metrics{.step = step_ + 1, .target_tokens = targets, .lr = lr};
     for (const Batch& batch : microbatches_) metrics.tokens += batch.real_tokens;
-    metrics.grad_norm = engine_->gradient_norm();
-    metrics.lr = lr;
-    metrics.seconds = seconds_now() - start;
-    metrics.peak_rss_bytes = peak_rss_bytes();
     if (forecast_)
       metrics.predicted_seconds = forecast_->seconds(static_cast<double>(targets) / positions());
+    const auto measure = [&](double loss) {
+      metrics.loss = loss;
+      metrics.grad_norm = engine_->gradient_norm();
+      metrics.seconds = seconds_now() - start;
+      metrics.peak_rss_bytes = peak_rss_bytes();
+    };
+    engine_->record = [&](double loss) {
+      measure(loss);
+      return to_text({checkpoint_info(step_ + 1), metrics});
+    };
+    // With a log, a step whose updates wait is committed within the next one.
+    if (engine_->updates_wait())
+      metrics_->sync();
+    else
+      commit_waiting();
+    measure(engine_->step(microbatches_, targets,
+                          {.step = step_ + 1, .lr = lr, .clip = config_.train.clip}));
+    commit_waiting();
+    ++step_;
+    if (engine_->durable()) waiting_ = checkpoint_info(step_);
     metrics_->write(metrics);
     ProgressStep shown{step_,           metrics.loss, metrics.tokens,
                        metrics.seconds, std::nullopt, metrics.predicted_seconds};
@@ -258,7 +311,7 @@ class TrainingRun {
   void commit_waiting() {
     if (!waiting_) return;
     metrics_->sync();  // a loss of power must not leave a hole in the lines
-    engine_->commit(waiting_->step, to_text(*waiting_));
+    engine_->commit(waiting_->step, to_text({*waiting_, std::nullopt}));
     waiting_.reset();
   }
 
@@ -314,7 +367,7 @@ class TrainingRun {
     finish_step();
     if (engine_->durable() || step_ == 0 || step_ == saved_) return;
     metrics_->sync();
-    save_checkpoint(folder_.checkpoint_path(step_), checkpoint_info(), engine_->state());
+    save_checkpoint(folder_.checkpoint_path(step_), checkpoint_info(step_), engine_->state());
     saved_ = step_;
     folder_.prune_checkpoints(std::max<std::int64_t>(1, config_.train.keep_checkpoints));
     progress_->note(fmt::format("step {}: saved {}", step_, folder_.checkpoint_path(step_)));
@@ -336,6 +389,7 @@ class TrainingRun {
   Batch validation_batch_;  // kept, so that its memory is taken once
   std::optional<MetricsWriter> metrics_;
   std::optional<CheckpointInfo> waiting_;  // of a durable plan's step that is not committed yet
+  std::optional<StepMetrics> mended_;      // of the step that a crash had cut short
   std::optional<GemmMeter> gemm_;
   double gemm_gflops_ = 0, gemm_measured_at_ = -HUGE_VAL;  // of seconds_now
   std::int64_t step_ = 0, steps_ = 0, saved_ = -1;

@@ -1,6 +1,7 @@
 #include "train/run_setup.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "core/error.h"
 #include "machine/host.h"
@@ -84,6 +85,18 @@ std::int64_t arena_budget(std::optional<std::int64_t> memory) {
          "{}; try a larger budget",
          show_bytes(*memory), show_bytes(kProcessBytes));
   return *memory - kProcessBytes;
+}
+
+std::int64_t free_disk_bytes(const std::string& folder) {
+  namespace fs = std::filesystem;
+  fs::path path = fs::absolute(folder);
+  std::error_code error;
+  while (!fs::exists(path, error) && path.has_relative_path()) path = path.parent_path();
+  const fs::space_info space = fs::space(path, error);
+  if (error)
+    fail(ErrorKind::Io, "[run] {}: its free space is not known; got '{}'", path.string(),
+         error.message());
+  return static_cast<std::int64_t>(space.available);
 }
 
 }  // namespace outsize

@@ -27,4 +27,7 @@ TrainingShape training_shape(const RunConfig& config);
 // Throws OutOfMemory when that leaves nothing.
 std::int64_t arena_budget(std::optional<std::int64_t> memory);
 
+// Bytes that may still be allocated in the folder, or where it will be made. Throws Io.
+std::int64_t free_disk_bytes(const std::string& folder);
+
 }  // namespace outsize

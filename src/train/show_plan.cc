@@ -61,14 +61,31 @@ std::string describe_streams(const TrainingEngine& engine, const PlanContext& co
   text += "\n";
   if (!engine.durable()) return text;
   const Traffic traffic = traffic_of(plan);
-  text += fmt::format("disk     state 2 x {}, scratch {}; per step {} read, {} written",
-                      show_bytes(plan.store_bytes), show_bytes(plan.scratch_bytes),
+  const std::int64_t two_slots = engine.store_file_bytes(StoreScheme::two_slots);
+  text += plan.log_bytes > 0
+              ? fmt::format(
+                    "disk     one spare slot + gradient log: {} on disk (two slots would "
+                    "take {}), scratch {}",
+                    show_bytes(engine.store_file_bytes()), show_bytes(two_slots),
+                    show_bytes(engine.scratch_bytes()))
+              : fmt::format("disk     two slots: {} on disk, scratch {}", show_bytes(two_slots),
+                            show_bytes(engine.scratch_bytes()));
+  text += fmt::format("; per step {} read, {} written",
                       show_bytes(static_cast<std::int64_t>(traffic.read)),
                       show_bytes(static_cast<std::int64_t>(traffic.written)));
   if (context.steps > 0)
     text += fmt::format("; {:.2f} TB written in {} steps",
                         traffic.written * static_cast<double>(context.steps) / 1e12, context.steps);
   return text + "\n";
+}
+
+}  // namespace
+
+namespace {
+
+nlohmann::json layout_name(const TrainingEngine& engine) {
+  if (!engine.durable()) return nullptr;
+  return engine.plan().log_bytes > 0 ? "ring" : "two_slots";
 }
 
 }  // namespace
@@ -82,7 +99,9 @@ nlohmann::json streams_to_json(const TrainingEngine& engine) {
                           {"arena_bytes", candidate.arena_bytes}});
   return {{"candidates", candidates},
           {"store_bytes", engine.plan().store_bytes},
-          {"scratch_bytes", engine.plan().scratch_bytes},
+          {"store", layout_name(engine)},
+          {"store_file_bytes", engine.durable() ? engine.store_file_bytes() : 0},
+          {"scratch_bytes", engine.scratch_bytes()},
           {"read_bytes_per_step", traffic.read},
           {"written_bytes_per_step", traffic.written}};
 }

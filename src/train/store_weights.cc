@@ -18,10 +18,22 @@ std::string store_folder(const std::string& run_folder) {
   return run_folder + "/store";
 }
 
+// The step of which all groups are: in the ring a crash may leave some before and some after one.
+std::int64_t whole_step_of(const StateStore& store) {
+  const auto half = store.pending();
+  if (!half || half->first_group == 0) return store.step();
+  if (half->first_group == static_cast<int>(store.layout().groups.size())) return half->step;
+  fail(ErrorKind::InvalidArgument,
+       "[store] {}: a crash has cut step {} short, and its state is partly old and partly new; try "
+       "`outsize train` once more, which finishes the step from its gradient log",
+       store.path(), half->step);
+}
+
 class StoreWeights : public WeightReader {
  public:
   explicit StoreWeights(const std::string& folder)
       : disk_(make_real_disk()), store_(StateStore::open(*disk_, folder, {})) {
+    whole_step_of(*store_);
     const auto& groups = store_->layout().groups;
     for (size_t g = 0; g < groups.size(); ++g)
       for (size_t e = 0; e < groups[g].extents.size(); ++e)
@@ -92,7 +104,7 @@ class StoreWeights : public WeightReader {
 std::optional<std::int64_t> stored_step_of(const std::string& run_folder) {
   const auto disk = make_real_disk();
   if (!StateStore::exists(*disk, store_folder(run_folder))) return std::nullopt;
-  return StateStore::open(*disk, store_folder(run_folder), {})->step();
+  return whole_step_of(*StateStore::open(*disk, store_folder(run_folder), {}));
 }
 
 std::unique_ptr<WeightReader> open_store_weights(const std::string& run_folder) {

@@ -81,7 +81,9 @@ class Streaming(ProgramTest):
 
     def kill_and_finish(self, name, budget, generator):
         """Up to ten kills of one run, which then ends; each start may have another budget."""
-        config = self.write_config(name, budget__memory=budget, **self.changes)
+        store = generator.choice(("auto", "ring"))
+        config = self.write_config(name, budget__memory=budget, budget__store=store,
+                                   **self.changes)
         kills = 0
         for _ in range(10):
             more = generator.choice((0, MIB, 4 * MIB))
@@ -100,6 +102,23 @@ class Streaming(ProgramTest):
         support.shutil.rmtree(self.work / name)
         support.shutil.rmtree(self.work / f"{name}-hf")
         return kills
+
+    def test_one_spare_slot_takes_less_room_and_gives_the_same_bits(self):
+        self.whole_run()
+        config = self.write_config("ring", budget__memory=self.small_budget(),
+                                   budget__store="ring", **self.changes)
+        ring, slots = (self.ok("plan", config, "--json", "--set", f"budget.store={store}")
+                       .json()["streams"] for store in ("ring", "auto"))
+        self.assertEqual(("ring", "two_slots"), (ring["store"], slots["store"]))
+        self.assertLess(ring["store_file_bytes"], slots["store_file_bytes"])
+        self.assertIn("one spare slot + gradient log", self.ok("plan", config).out)
+        self.ok("train", config)
+        self.assertEqual(ring["store_file_bytes"],
+                         (self.work / "ring" / "store" / "state").stat().st_size)
+        self.assert_same_as_whole("ring")
+        self.refused(3, "train", config, "--set", "budget.store=two_slots",
+                     says=("InvalidArgument", "budget.store"))
+        self.ok("train", config, "--set", "budget.store=auto")
 
     def test_damage_is_named(self):
         budget = self.small_budget()

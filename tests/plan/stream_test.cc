@@ -33,9 +33,13 @@ void choose_knobs(PlanRequest& request, Dice& dice) {
   knobs.read_ahead_bytes = dice.between(0, 100) << 10;
   knobs.write_behind_bytes = dice.between(0, 100) << 10;
   knobs.fill_bytes = dice.between(0, 1000) << 10;
-  if (!knobs.deferred) return;
-  constexpr StepPart kParts[] = {StepPart::begin, StepPart::middle, StepPart::end};
-  request.part = kParts[dice.between(0, 2)];
+  knobs.ring = dice.chance(0.5);
+  std::vector<StepPart> parts = {StepPart::whole};
+  if (knobs.deferred) parts = {StepPart::begin, StepPart::middle, StepPart::end};
+  if (knobs.ring) parts.push_back(StepPart::redo);
+  request.part = dice.pick(parts);
+  if (request.part == StepPart::redo)
+    request.first_call = static_cast<int>(dice.between(0, static_cast<std::int64_t>(calls) - 1));
 }
 
 // Of a random program under random knobs; absent where it does not train. `dice` goes on from
@@ -44,7 +48,9 @@ std::optional<Plan> random_plan(std::uint64_t seed, Dice& dice) {
   RandomRequest random(seed);
   if (!random.request.training) return std::nullopt;
   choose_knobs(random.request, dice);
-  return make_plan(random.request);
+  Plan plan = make_plan(random.request);
+  if (plan.tasks.size() < 2) return std::nullopt;  // nothing was left to redo
+  return plan;
 }
 
 bool accepts(const Plan& plan) {

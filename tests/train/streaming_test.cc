@@ -164,6 +164,7 @@ PlanKnobs random_knobs(const Model& model, std::uint64_t seed) {
   for (size_t call = 0; call < knobs.offload_saved.size(); ++call)
     knobs.recompute.push_back(static_cast<Recompute>(rng.below(draws++, kRecomputeCount)));
   knobs.deferred = chance();
+  knobs.ring = chance();
   knobs.piece_elements = 2048 << rng.below(draws++, 3);
   knobs.read_ahead_bytes = static_cast<std::int64_t>(rng.below(draws++, 100)) << 10;
   knobs.write_behind_bytes = static_cast<std::int64_t>(rng.below(draws++, 100)) << 10;
@@ -206,6 +207,11 @@ TEST_P(Streaming, GivesTheBitsOfStayingInRam) {
     EXPECT_EQ(streamed(how(), {.knobs = knobs}, expected), "") << vertical << " deferred";
     knobs.recompute.assign(knobs.offload_saved.size(), Recompute::cheap);
     EXPECT_EQ(streamed(how(), {.knobs = knobs}, expected), "") << vertical << " again";
+    for (const bool deferred : {false, true}) {
+      knobs.ring = true;
+      knobs.deferred = deferred;
+      EXPECT_EQ(streamed(how(), {.knobs = knobs}, expected), "") << vertical << deferred << " ring";
+    }
   }
   for (std::uint64_t seed = 0; seed < 5; ++seed)
     EXPECT_EQ(streamed(how(), {.knobs = random_knobs(training.model(), seed)}, expected), "")
@@ -243,7 +249,9 @@ TEST(StreamingPlans, KeepTheirBitsWhenLanesAreDelayed) {
   }
 }
 
-TEST(StreamingPlans, GoOnWithTheSameBitsAfterAnInterruption) {
+class Interrupted : public ::testing::TestWithParam<bool> {};  // ring
+
+TEST_P(Interrupted, RunsGoOnWithTheSameBits) {
   const How setup{"qwen2"};
   const Result expected = in_ram(setup);
   const TempFolder folder(memory_folder());
@@ -251,8 +259,9 @@ TEST(StreamingPlans, GoOnWithTheSameBitsAfterAnInterruption) {
   Result result;
   for (std::int64_t step = 0; step < kSteps; ++step) {
     // Another plan after every interruption: the budget may change, the bits may not.
-    const auto engine = training.plan(
-        {.knobs = random_knobs(training.model(), static_cast<std::uint64_t>(step) + 40)});
+    PlanKnobs knobs = random_knobs(training.model(), static_cast<std::uint64_t>(step) + 40);
+    knobs.ring = GetParam();
+    const auto engine = training.plan({.knobs = knobs});
     engine->allocate(folder.path());
     if (step == 0) {
       EXPECT_FALSE(engine->stored_step());
@@ -268,6 +277,8 @@ TEST(StreamingPlans, GoOnWithTheSameBitsAfterAnInterruption) {
   result.state = state_in_store(folder.path(), expected.state);
   EXPECT_EQ(difference(result, expected), "");
 }
+
+INSTANTIATE_TEST_SUITE_P(Layouts, Interrupted, ::testing::Bool());
 
 // Wide enough that padding to pages does not eat what streaming saves.
 std::unique_ptr<Model> wide_model() {
@@ -288,9 +299,11 @@ TEST(StreamingPlans, TakeNoMemoryAfterTheFirstStep) {
   if (!can_count_allocations()) GTEST_SKIP() << "the sanitizer has its own allocator";
   const auto model = wide_model();
   const Batch batch = random_batch(2, 128, 1000, 1);
-  for (const bool deferred : {false, true}) {
+  for (const auto& [deferred, ring] :
+       {std::pair{false, false}, {true, false}, {false, true}, {true, true}}) {
     PlanKnobs knobs = everything_streamed(*model, /*vertical=*/true);
     knobs.deferred = deferred;
+    knobs.ring = ring;
     TrainingEngine engine(*model, {2, 128, 1, DType::bf16, false}, {}, {.knobs = knobs});
     const TempFolder folder(memory_folder());
     engine.allocate(folder.path());
