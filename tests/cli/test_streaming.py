@@ -95,6 +95,8 @@ class Streaming(ProgramTest):
             if process.wait().status == 0:
                 break
             kills += 1
+            if (self.work / name / "store" / "state").exists():
+                self.assertIn("can be resumed", self.ok("doctor", self.work / name).out)
         self.ok("train", config)
         self.assertEqual([row["step"] for row in metrics(self.work / name)[0]],
                          list(range(1, STEPS + 1)))

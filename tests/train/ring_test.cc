@@ -1,13 +1,12 @@
 // A run whose store has one spare slot and a gradient log, killed wherever what is on disk changes
 // its meaning, twice: it goes on from what is there and ends with the bits of a run that was left
 // alone.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cstring>
 
 #include "core/error.h"
 #include "core/parallel.h"
@@ -162,6 +161,37 @@ TEST_P(Ring, GoesOnAfterKillsAtEveryPoint) {
   std::printf("%d kills, %d left a step half done\n", kills, half_done);
   EXPECT_GE(kills, 40);
   EXPECT_GE(half_done, 4);
+}
+
+TEST(StoreChoice, TakesTwoSlotsWhereTheyFitTheDiskAndOtherwiseTheRing) {
+  const auto model = wide_model();
+  const TrainingShape shape{2, 128, 1, DType::bf16, false};
+  const std::int64_t all =
+      TrainingEngine(*model, shape, OptimizerOptions{}, PlanningOptions{}).arena_bytes();
+  PlanningOptions options{.budget_bytes = all * 6 / 10, .may_use_disk = true};
+  const auto plan = [&](std::optional<std::int64_t> room) {
+    options.disk_bytes = room;
+    return std::make_unique<TrainingEngine>(*model, shape, OptimizerOptions{}, options);
+  };
+  const auto slots = plan(std::nullopt);
+  ASSERT_TRUE(slots->durable());
+  EXPECT_EQ(slots->plan().log_bytes, 0);
+  const std::int64_t needed = slots->store_file_bytes() + slots->scratch_bytes();
+  EXPECT_EQ(plan(needed)->plan().log_bytes, 0);
+  const auto ring = plan(needed - 1);
+  EXPECT_GT(ring->plan().log_bytes, 0);
+  EXPECT_LT(ring->store_file_bytes(), slots->store_file_bytes());
+  EXPECT_EQ(ring->store_file_bytes(StoreScheme::two_slots), slots->store_file_bytes());
+  try {
+    plan(needed / 4);
+    FAIL() << "planned for a disk that is too small";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::OutOfMemory);
+    EXPECT_THAT(error.what(), ::testing::HasSubstr(fmt::format("{} with two slots", needed)));
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("with one spare slot"));
+  }
+  options.store = StoreScheme::two_slots;
+  EXPECT_THROW(plan(needed - 1), Error) << "the ring was not asked for";
 }
 
 INSTANTIATE_TEST_SUITE_P(Updates, Ring, ::testing::Bool(), [](const auto& info) {

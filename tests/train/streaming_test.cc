@@ -6,7 +6,6 @@
 
 #include <chrono>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "core/error.h"
@@ -241,11 +240,13 @@ TEST(StreamingPlans, KeepTheirBitsWhenLanesAreDelayed) {
         if (task.resource == slow) std::this_thread::sleep_for(std::chrono::microseconds(500));
       };
     };
-    for (const bool vertical : {false, true})
-      EXPECT_EQ(streamed(setup, {.knobs = everything_streamed(training.model(), vertical)},
-                         expected, delay),
-                "")
-          << name_of(slow);
+    for (const bool vertical : {false, true}) {
+      PlanKnobs knobs = everything_streamed(training.model(), vertical);
+      EXPECT_EQ(streamed(setup, {.knobs = knobs}, expected, delay), "") << name_of(slow);
+      knobs.ring = true;
+      knobs.deferred = vertical;
+      EXPECT_EQ(streamed(setup, {.knobs = knobs}, expected, delay), "") << name_of(slow) << " ring";
+    }
   }
 }
 
@@ -279,21 +280,6 @@ TEST_P(Interrupted, RunsGoOnWithTheSameBits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, Interrupted, ::testing::Bool());
-
-// Wide enough that padding to pages does not eat what streaming saves.
-std::unique_ptr<Model> wide_model() {
-  return model_from_hf_config({{"model_type", "qwen2"},
-                               {"hidden_size", 128},
-                               {"intermediate_size", 512},
-                               {"num_hidden_layers", 6},
-                               {"num_attention_heads", 4},
-                               {"num_key_value_heads", 2},
-                               {"vocab_size", 1000},
-                               {"max_position_embeddings", 256},
-                               {"rms_norm_eps", 1e-6},
-                               {"tie_word_embeddings", true}},
-                              "config.json");
-}
 
 TEST(StreamingPlans, TakeNoMemoryAfterTheFirstStep) {
   if (!can_count_allocations()) GTEST_SKIP() << "the sanitizer has its own allocator";

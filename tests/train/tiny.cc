@@ -40,6 +40,20 @@ std::string tiny_config(const std::string& family) {
   return config_of(family).dump();
 }
 
+std::unique_ptr<Model> wide_model() {
+  return model_from_hf_config({{"model_type", "qwen2"},
+                               {"hidden_size", 128},
+                               {"intermediate_size", 512},
+                               {"num_hidden_layers", 6},
+                               {"num_attention_heads", 4},
+                               {"num_key_value_heads", 2},
+                               {"vocab_size", 1000},
+                               {"max_position_embeddings", 256},
+                               {"rms_norm_eps", 1e-6},
+                               {"tie_word_embeddings", true}},
+                              "config.json");
+}
+
 std::unique_ptr<Model> tiny_model(const std::string& family) {
   return model_from_hf_config(config_of(family), "tiny config.json");
 }
