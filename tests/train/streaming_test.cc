@@ -305,6 +305,26 @@ TEST(StreamingPlans, TakeNoMemoryAfterTheFirstStep) {
   }
 }
 
+// The pieces share one buffer, which forward reads next.
+TEST(StreamingPlans, UpdateTheNextPieceOfAWeightWhileTheDiskIsBusy) {
+  const auto model = wide_model();
+  PlanKnobs knobs = everything_streamed(*model, /*vertical=*/true);
+  knobs.deferred = true;
+  const TrainingEngine engine(*model, {2, 128, 1, DType::bf16, false}, {}, {.knobs = knobs});
+  const Plan& plan = engine.plan();
+  int later_pieces = 0;
+  for (const Task& task : plan.tasks) {
+    if (task.kind != TaskKind::update) continue;
+    const UpdateBinding& update = plan.updates[static_cast<size_t>(task.update)];
+    if (update.first == 0) continue;
+    ++later_pieces;
+    for (const int earlier : task.after)
+      for (const Move& move : plan.tasks[static_cast<size_t>(earlier)].moves)
+        EXPECT_NE(move.from, update.weight.buffer);
+  }
+  EXPECT_GT(later_pieces, 0);
+}
+
 TEST(StreamingPlans, OfTheSearchFitTheirBudgets) {
   const auto model = wide_model();
   const TrainingShape shape{2, 128, kAccumulation, DType::bf16, false};

@@ -1,0 +1,49 @@
+// When reads begin: ahead of their tasks, within the window, and further where RAM is free.
+#include "plan/task_list.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace outsize {
+namespace {
+
+// Four tasks, each of which needs a page that is read for it alone. The list as text: "r" for a
+// read and "t" for a task.
+std::string listed(const Window& window) {
+  Plan plan;
+  TaskList tasks;
+  for (int t = 0; t < 4; ++t) {
+    for (const Tier tier : {Tier::scratch, Tier::host}) {
+      plan.buffers.push_back({"page", BufferKind::workspace, {tier, 0, kMovedAlignment}});
+      plan.buffers.back().moved = true;
+    }
+    Task task;
+    task.reads = {2 * t + 1};
+    tasks.read_before(tasks.next(), -1, {{2 * t, 2 * t + 1, 0, 0, kMovedAlignment}});
+    tasks.add(std::move(task));
+  }
+  tasks.emit(plan, window);
+  std::string text;
+  for (const Task& task : plan.tasks) text += task.kind == TaskKind::read ? 'r' : 't';
+  return text;
+}
+
+TEST(TaskList, ReadsOneAheadOfTheTaskAtWork) {
+  EXPECT_EQ(listed({.read_ahead_bytes = kMovedAlignment}), "rrtrtrtt");
+}
+
+TEST(TaskList, ReadsFurtherAheadInALargerWindow) {
+  EXPECT_EQ(listed({.read_ahead_bytes = 2 * kMovedAlignment}), "rrrtrttt");
+}
+
+TEST(TaskList, ReadsWhenNeededWhatIsLargerThanTheWindow) {
+  EXPECT_EQ(listed({.read_ahead_bytes = kMovedAlignment - 1}), "rtrtrtrt");
+}
+
+TEST(TaskList, ReadsFurtherAheadWhereRamIsFree) {
+  EXPECT_EQ(listed({.read_ahead_bytes = 0, .fill_bytes = 100 * kMovedAlignment}), "rrrrtttt");
+}
+
+}  // namespace
+}  // namespace outsize
