@@ -70,18 +70,21 @@ void append(SafetensorsWriter& writer, DType dtype, const float* values, std::in
   writer.append(narrow.data(), narrow.size() * 2);
 }
 
+// In panels of columns that fit a transfer buffer: all rows pass once for each.
 void write_transposed(const Target& target, const WeightReader& reader, DType dtype,
                       SafetensorsWriter& writer) {
-  std::vector<float> whole;
-  whole.reserve(static_cast<size_t>(target.rows * target.columns));
-  stream_rows(target, reader, [&](const float* values, std::int64_t count) {
-    whole.insert(whole.end(), values, values + count);
-  });
-  std::vector<float> column(static_cast<size_t>(target.rows));
-  for (std::int64_t c = 0; c < target.columns; ++c) {
-    for (std::int64_t r = 0; r < target.rows; ++r)
-      column[static_cast<size_t>(r)] = whole[static_cast<size_t>(r * target.columns + c)];
-    append(writer, dtype, column.data(), target.rows);
+  const std::int64_t width = std::max<std::int64_t>(1, kTransferElements / target.rows);
+  std::vector<float> panel;
+  for (std::int64_t first = 0; first < target.columns; first += width) {
+    const std::int64_t columns = std::min(width, target.columns - first);
+    panel.resize(static_cast<size_t>(columns * target.rows));
+    std::int64_t row = 0;
+    stream_rows(target, reader, [&](const float* values, std::int64_t count) {
+      for (std::int64_t at = 0; at < count; at += target.columns, ++row)
+        for (std::int64_t c = 0; c < columns; ++c)
+          panel[static_cast<size_t>(c * target.rows + row)] = values[at + first + c];
+    });
+    append(writer, dtype, panel.data(), columns * target.rows);
   }
 }
 
@@ -114,20 +117,23 @@ GgmlType tensor_type(const Target& target, GgmlType wanted) {
   return wanted;
 }
 
+// Rows change places within their head.
+void write_interleaved(const Target& target, const WeightReader& reader, GgufWriter& writer) {
+  const auto& [source, shape] = target.parts.front();
+  const std::int64_t head = target.rows / source.gguf_interleaved_heads;
+  std::vector<float> rows(static_cast<size_t>(head * target.columns)), placed(rows.size());
+  for (std::int64_t first = 0; first < target.rows; first += head) {
+    reader.read(source, shape, first, head, rows.data());
+    for (std::int64_t row = 0; row < head; ++row)
+      std::copy_n(rows.data() + row * target.columns, target.columns,
+                  placed.data() + interleaved_row(row, head) * target.columns);
+    writer.append_f32(placed.data(), head * target.columns);
+  }
+}
+
 void write_gguf_tensor(const Target& target, const WeightReader& reader, GgufWriter& writer) {
   const WeightSource& source = target.parts.front().first;
-  if (source.gguf_interleaved_heads > 0) {
-    const std::int64_t head = target.rows / source.gguf_interleaved_heads;
-    std::vector<float> whole(static_cast<size_t>(target.rows * target.columns));
-    std::int64_t row = 0;
-    stream_rows(target, reader, [&](const float* values, std::int64_t count) {
-      for (std::int64_t at = 0; at < count; at += target.columns, ++row)
-        std::copy_n(values + at, target.columns,
-                    whole.data() + interleaved_row(row, head) * target.columns);
-    });
-    writer.append_f32(whole.data(), target.rows * target.columns);
-    return;
-  }
+  if (source.gguf_interleaved_heads > 0) return write_interleaved(target, reader, writer);
   std::vector<float> shifted;
   stream_rows(target, reader, [&](const float* values, std::int64_t count) {
     shifted.assign(values, values + count);

@@ -1,5 +1,5 @@
-// Writing a model's weights as a Hugging Face folder or a GGUF file. Streams; memory is bounded by
-// the largest tensor that is stored transposed (GPT-2's matrices), else by a transfer buffer.
+// Writing a model's weights as a Hugging Face folder or a GGUF file. Streams through transfer
+// buffers: memory does not depend on sizes.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
