@@ -29,6 +29,7 @@ struct Options {
   std::int64_t prompt = 512, tokens = 64;
   int rounds = 5;
   bool json = false, profile = false;
+  ResidenceOptions residence;
 };
 
 // What one token costs: every matrix once (the embedding's rows are looked up, unless the head
@@ -106,7 +107,10 @@ void run_round(Generator& generator, const Options& options, DType dtype, Times&
 void bench_generate(const Options& options) {
   const ModelSource source(options.model);
   const DType dtype = parse_dtype(options.dtype);
-  Generator generator(source.model(), {options.prompt + options.tokens, dtype, false}, 0);
+  const Residence residence(options.residence, options.model);
+  Generator generator(source.model(), {options.prompt + options.tokens, dtype, false},
+                      residence.forward());
+  residence.tell(generator.engine(), generator.token_seconds(), 1);
   const auto start = Clock::now();
   generator.load(*source.weights());
   const double load_seconds = seconds_since(start);
@@ -122,11 +126,14 @@ void bench_generate(const Options& options) {
       (cost.body_flops * static_cast<double>(options.prompt) + cost.head_flops) / prompt_seconds /
       1e9;
   const double token_gb = cost.bytes / token_seconds / 1e9;
+  const std::optional<double> foretold = generator.token_seconds();
   const nlohmann::json result = {
       {"prompt_tokens_per_second", static_cast<double>(options.prompt) / prompt_seconds},
       {"prompt_share_of_gemm", prompt_gflops / gemm},
       {"tokens_per_second", 1 / token_seconds},
+      {"foretold_tokens_per_second", foretold ? nlohmann::json(1 / *foretold) : nullptr},
       {"token_bytes", cost.bytes},
+      {"token_disk_bytes", generator.engine().read_bytes()},
       {"decode_share_of_ram", token_gb / ram},
       {"gemm_gflops", gemm},
       {"ram_gb_per_second", ram},
@@ -159,6 +166,7 @@ void add_bench_generate(CLI::App& bench) {
   generate->add_option("--dtype", options->dtype, "f32 or bf16");
   generate->add_option("--rounds", options->rounds, "Rounds measured, after one more")
       ->check(CLI::PositiveNumber);
+  add_residence_options(*generate, options->residence);
   generate->add_flag("--json", options->json, "One JSON object");
   generate->add_flag("--profile", options->profile, "Time of each op of a token beside its floor");
   generate->callback([options] { bench_generate(*options); });

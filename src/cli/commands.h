@@ -4,6 +4,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "train/residence.h"
+
 namespace outsize {
 
 void add_train_command(CLI::App& app);
@@ -20,6 +22,10 @@ void add_bench_command(CLI::App& app);
 void add_bench_generate(CLI::App& bench);  // below `bench`
 void add_debug_command(CLI::App& app);
 void add_demo_command(CLI::App& app);
+
+// --memory, --disk, --machine: what commands have in common that run a model forward. `residence`
+// must outlive the parsing.
+void add_residence_options(CLI::App& command, ResidenceOptions& residence);
 
 // Parses the command line and runs one command. Exit status: 2 usage, 3 the user's input, 4 files,
 // 5 memory, 70 our bugs, 128 + signal when interrupted.

@@ -2,9 +2,27 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "config/value.h"
+#include "core/error.h"
 #include "train/inference.h"
 
 namespace outsize {
+
+void add_residence_options(CLI::App& command, ResidenceOptions& residence) {
+  command.add_option_function<std::string>(
+      "--memory",
+      [&residence](const std::string& text) {
+        residence.memory = parse_size(text);
+        if (!residence.memory)
+          fail(ErrorKind::InvalidArgument, "[--memory] got '{}'; expected a size such as 4GiB",
+               text);
+      },
+      "RAM of the whole process, such as 4GiB; else what is free. Never changes the result");
+  command.add_option("--disk", residence.disk,
+                     "Folder for weights that do not fit; else the model's own");
+  command.add_option("--machine", residence.machine, "Machine file to foretell with");
+  residence.note = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
+}
 
 void add_eval_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("eval", "Loss and perplexity of a model on a data set");
@@ -19,7 +37,7 @@ void add_eval_command(CLI::App& app) {
   command->add_option("--rows", options->rows, "Rows at once; default 2,048 tokens")
       ->check(CLI::PositiveNumber);
   command->add_option("--dtype", options->dtype, "f32 or bf16");
-  command->add_option("--memory", options->memory, "Most bytes of the plan; 0: no limit");
+  add_residence_options(*command, options->residence);
   command->add_flag("--json", options->json, "One JSON object");
   command->callback([options] { fmt::print("{}\n", evaluate_model(*options)); });
 }
@@ -32,6 +50,7 @@ void add_logits_command(CLI::App& app) {
   command->add_option("--tokens", options->tokens, "Token ids, separated by spaces")->required();
   command->add_option("--out", options->out, "f32 [tokens, vocabulary]")->required();
   command->add_option("--dtype", options->dtype, "f32 or bf16");
+  add_residence_options(*command, options->residence);
   command->callback([options] { write_logits(*options); });
 }
 
@@ -55,6 +74,7 @@ void add_generate_command(CLI::App& app) {
       ->check(CLI::Range(0.0, 1.0));
   command->add_option("--seed", options->sampling.seed, "Of the draws");
   command->add_option("--dtype", options->dtype, "f32 or bf16");
+  add_residence_options(*command, options->residence);
   command->add_flag("--json", options->json, "One JSON object");
   command->callback([options, prompt, file] {
     if (prompt->empty() && file->empty()) throw CLI::RequiredError("--prompt or --prompts-file");

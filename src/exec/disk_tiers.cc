@@ -1,6 +1,7 @@
 #include "exec/disk_tiers.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -75,26 +76,18 @@ std::vector<std::vector<StorePart>> store_parts(const Plan& plan) {
 
 DiskTiers::DiskTiers(Disk& disk, const std::string& folder, std::int64_t scratch_bytes,
                      StateStore* store)
-    : disk_(disk), scratch_path_(folder + "/scratch"), store_(store) {
+    : scratch_path_(fmt::format("{}/scratch-{}", folder, ::getpid())), store_(store) {
   if (scratch_bytes == 0) return;
   const std::uint64_t free = disk.free_bytes(folder);
   if (free < static_cast<std::uint64_t>(scratch_bytes))
     fail(ErrorKind::OutOfMemory,
-         "[executor] {}: no room for what leaves memory within a step; got {} bytes free; expected "
-         "{}; try a larger budget.memory, or budget.disk on another disk",
+         "[executor] {}: no room for what leaves memory; got {} bytes free; expected {}; try a "
+         "larger memory budget, or a folder on another disk",
          folder, free, scratch_bytes);
   scratch_ = std::make_unique<AsyncFile>(disk.create(scratch_path_), QueueOptions{});
+  disk.remove(scratch_path_);
   const IoStatus status = scratch_->allocate(static_cast<std::uint64_t>(scratch_bytes));
   if (!status.ok()) throw io_error(status, scratch_path_, "allocate");
-}
-
-DiskTiers::~DiskTiers() {
-  if (!scratch_) return;
-  scratch_.reset();
-  try {
-    disk_.remove(scratch_path_);
-  } catch (const Error&) {  // the next run makes it anew
-  }
 }
 
 void DiskTiers::prepare(const Plan& plan) {
@@ -163,48 +156,50 @@ void DiskTiers::run_store(const Plan& plan, const Task& task, char* arena) {
   if (!bad.ok()) throw store_->error(bad);
 }
 
-void DiskTiers::check_scratch(const Plan& plan, const Move& move, const char* memory) const {
-  const Extent& extent = plan.buffers[static_cast<size_t>(move.from)].extent;
-  if (checksum(reinterpret_cast<const std::byte*>(memory), static_cast<size_t>(move.bytes)) ==
-      sums_[static_cast<size_t>(extent.offset / kMovedAlignment)])
-    return;
+bool DiskTiers::came_back_whole(const Plan& plan, const Move& move, const char* arena) const {
+  const auto extent = [&](int id) { return plan.buffers[static_cast<size_t>(id)].extent; };
+  const char* memory = arena + extent(move.to).offset + move.to_offset;
+  return checksum(reinterpret_cast<const std::byte*>(memory), static_cast<size_t>(move.bytes)) ==
+         sums_[static_cast<size_t>(extent(move.from).offset / kMovedAlignment)];
+}
+
+IoTicket DiskTiers::start_scratch(const Plan& plan, const Move& move, bool reading, char* arena) {
+  const auto extent = [&](int id) { return plan.buffers[static_cast<size_t>(id)].extent; };
+  const auto bytes = static_cast<std::uint64_t>(move.bytes);
+  if (reading)
+    return scratch_->read(static_cast<std::uint64_t>(extent(move.from).offset),
+                          arena + extent(move.to).offset + move.to_offset, bytes);
+  const char* memory = arena + extent(move.from).offset + move.from_offset;
+  const auto at = static_cast<std::uint64_t>(extent(move.to).offset);
+  sums_[at / kMovedAlignment] = checksum(reinterpret_cast<const std::byte*>(memory), bytes);
+  return scratch_->write(at, memory, bytes);
+}
+
+// What has come is verified while the next moves are under way; a failure waits for those.
+void DiskTiers::run_scratch(const Plan& plan, const Task& task, char* arena) {
+  std::array<IoTicket, kTickets> tickets;
+  const bool reading = task.kind == TaskKind::read;
+  const size_t count = task.moves.size();
+  IoStatus bad;
+  const Move* changed = nullptr;
+  size_t started = 0;
+  for (size_t ended = 0; ended < count; ++ended) {
+    for (; bad.ok() && started < std::min(count, ended + kTickets); ++started)
+      tickets[started % kTickets] = start_scratch(plan, task.moves[started], reading, arena);
+    if (ended == started) break;
+    const IoStatus status = scratch_->wait(tickets[ended % kTickets]);
+    if (bad.ok()) bad = status;
+    const Move& move = task.moves[ended];
+    if (reading && bad.ok() && !came_back_whole(plan, move, arena)) changed = &move;
+  }
+  if (!bad.ok()) throw io_error(bad, scratch_path_, reading ? "read" : "write");
+  if (changed == nullptr) return;
+  const Buffer& source = plan.buffers[static_cast<size_t>(changed->from)];
   fail(
       ErrorKind::Corruption,
       "[executor] {}: '{}' came back changed; got other bytes at {}+{}; expected what was written; "
       "the disk or memory is faulty; the last finished step is whole",
-      scratch_path_, plan.buffers[static_cast<size_t>(move.from)].name, extent.offset, move.bytes);
-}
-
-void DiskTiers::run_scratch(const Plan& plan, const Task& task, char* arena) {
-  const auto extent = [&](int id) { return plan.buffers[static_cast<size_t>(id)].extent; };
-  std::array<IoTicket, kTickets> tickets;
-  IoStatus bad;
-  const bool reading = task.kind == TaskKind::read;
-  for (size_t begin = 0; begin < task.moves.size() && bad.ok(); begin += kTickets) {
-    const size_t count = std::min(kTickets, task.moves.size() - begin);
-    for (size_t i = 0; i < count; ++i) {
-      const Move& move = task.moves[begin + i];
-      const auto bytes = static_cast<std::uint64_t>(move.bytes);
-      if (reading) {
-        tickets[i] = scratch_->read(static_cast<std::uint64_t>(extent(move.from).offset),
-                                    arena + extent(move.to).offset + move.to_offset, bytes);
-        continue;
-      }
-      const char* memory = arena + extent(move.from).offset + move.from_offset;
-      const auto at = static_cast<std::uint64_t>(extent(move.to).offset);
-      sums_[at / kMovedAlignment] = checksum(reinterpret_cast<const std::byte*>(memory), bytes);
-      tickets[i] = scratch_->write(at, memory, bytes);
-    }
-    for (size_t i = 0; i < count; ++i) {
-      const IoStatus status = scratch_->wait(tickets[i]);
-      if (bad.ok()) bad = status;
-    }
-    for (size_t i = 0; reading && bad.ok() && i < count; ++i) {
-      const Move& move = task.moves[begin + i];
-      check_scratch(plan, move, arena + extent(move.to).offset + move.to_offset);
-    }
-  }
-  if (!bad.ok()) throw io_error(bad, scratch_path_, reading ? "read" : "write");
+      scratch_path_, source.name, source.extent.offset, changed->bytes);
 }
 
 }  // namespace outsize

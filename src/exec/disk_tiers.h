@@ -26,11 +26,10 @@ int call_of_group(const Plan& plan, int group);
 
 class DiskTiers {
  public:
-  // Of a run in `folder`, which exists. The scratch file is made anew and taken in full at once:
-  // throws Io, OutOfMemory when the disk has less room. `store` may be null when the plan has none;
-  // it and the disk must outlive this.
+  // The scratch file is made in `folder`, which exists, and taken in full at once; it has no name
+  // for long, so it goes with the process whatever happens. Throws Io, OutOfMemory when the disk
+  // has less room. `store` may be null when the plan has none; it and the disk must outlive this.
   DiskTiers(Disk& disk, const std::string& folder, std::int64_t scratch_bytes, StateStore* store);
-  ~DiskTiers();
   DiskTiers(const DiskTiers&) = delete;
   DiskTiers& operator=(const DiskTiers&) = delete;
 
@@ -50,11 +49,11 @@ class DiskTiers {
 
   void run_store(const Plan& plan, const Task& task, char* arena);
   void run_scratch(const Plan& plan, const Task& task, char* arena);
-  void check_scratch(const Plan& plan, const Move& move, const char* memory) const;
+  IoTicket start_scratch(const Plan& plan, const Move& move, bool reading, char* arena);
+  bool came_back_whole(const Plan& plan, const Move& move, const char* arena) const;
   // Of a piece of a buffer that lies in the store or its log.
   StorePart part_at(const Extent& extent, std::int64_t offset, std::int64_t bytes) const;
 
-  Disk& disk_;
   std::string scratch_path_;
   std::unique_ptr<AsyncFile> scratch_;
   StateStore* store_;

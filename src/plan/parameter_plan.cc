@@ -11,6 +11,7 @@ namespace {
 
 // Writes are gathered up to this: small ones would each wait for the disk.
 constexpr std::int64_t kWriteBytes = 16 << 20;
+constexpr std::int64_t kScratchPiece = 4 << 20;
 
 }  // namespace
 
@@ -47,7 +48,10 @@ void ParameterPlan::add_persistent() {
         chosen(knobs.stream_weights, p)
             ? -1
             : add_buffer(own.name, BufferKind::weights, own.type.bytes(), true, knobs.durable));
-    if (!request_.training) continue;
+    if (!request_.training) {
+      if (plan_.weights.back() < 0) add_scratch_weight(p);
+      continue;
+    }
     plan_.optimizer.emplace_back();
     for (const StateBytes& state : state_of(p))
       plan_.optimizer.back().push_back(chosen(knobs.stream_state, p)
@@ -61,6 +65,20 @@ void ParameterPlan::add_persistent() {
   plan_.gradients.assign(owner_.size(), -1);
   if (!knobs.deferred || request_.training->forward_only || request_.part == StepPart::redo) return;
   for (int p = 0; p < static_cast<int>(owner_.size()); ++p) keep_gradient(p);
+}
+
+// A plan that only runs forward has no store: what it streams lies in scratch, filled before the
+// first run. In pieces, so that one is verified while the next ones come.
+void ParameterPlan::add_scratch_weight(int p) {
+  const ProgramParameter& own = parameter(p);
+  Pieces pieces;
+  const std::int64_t all = whole_pages(own.type.bytes());
+  for (std::int64_t at = 0; at < all; at += kScratchPiece) {
+    pieces.push_back(
+        add_buffer(own.name, BufferKind::weights, std::min(kScratchPiece, all - at), true, true));
+    plan_.buffers.back().extent.tier = Tier::scratch;
+  }
+  items_[static_cast<size_t>(p)] = {pieces};
 }
 
 // From one step's backward to the next step's forward.

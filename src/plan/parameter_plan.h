@@ -49,6 +49,7 @@ class ParameterPlan {
                  bool moved);
   void add_store(int p);
   void add_log(int p);
+  void add_scratch_weight(int p);
   Pieces add_item(int p, const std::string& name, std::int64_t bytes);
   Pieces cut(const StoreItem& item, Tier tier, BufferKind kind, std::int64_t step);
   bool keeps_log() const { return request_.knobs.durable && request_.knobs.ring; }

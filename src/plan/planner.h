@@ -61,7 +61,7 @@ struct PlanKnobs {
   bool vertical = false;
   std::vector<Recompute> recompute;     // empty: nothing
   std::vector<char> offload_saved;      // what backward reads of forward waits in scratch
-  std::vector<char> stream_weights;     // read for each pass
+  std::vector<char> stream_weights;     // read for each pass, from the store or, without, scratch
   std::vector<char> stream_state;       // optimizer buffers are read for the update
   std::vector<char> offload_gradients;  // from the last backward to the update
   bool durable = false;                 // every step writes all state to the store

@@ -29,6 +29,13 @@ void write_batch(const Executor& executor, const Program& program, int microbatc
   copy("targets", batch.targets);
 }
 
+std::vector<Program> one_program(const Model& model, const BuildOptions& options) {
+  check_context(model, options.row_length);
+  std::vector<Program> programs;
+  programs.push_back(model.program(options));
+  return programs;
+}
+
 double read_loss(const Executor& executor, int microbatch) {
   return *static_cast<const double*>(executor.value(microbatch, "loss"));
 }
@@ -342,27 +349,17 @@ std::vector<NamedMemory> TrainingEngine::state() const {
 
 EvaluationEngine::EvaluationEngine(const Model& model, std::int64_t rows,
                                    std::int64_t sequence_length, DType dtype,
-                                   std::int64_t budget_bytes)
-    : model_(model) {
-  check_context(model, sequence_length);
-  program_ =
-      model.program(build_options(BuildOptions::Mode::evaluation, rows, sequence_length, dtype));
-  compiled_ = std::make_unique<CompiledProgram>(program_, CompileOptions{});
-  Plan plan = make_plan({&program_, compiled_->profiles(), std::nullopt, budget_bytes});
-  auto arena = std::make_shared<HostArena>(plan.arena_bytes);
-  executor_ = std::make_unique<Executor>(*compiled_, std::move(plan), std::move(arena));
-}
-
-void EvaluationEngine::load(const WeightReader& reader) {
-  load_weights(program_, model_, reader, sink_to_memory(program_, [this](int p) {
-                 return MasterMemory{executor_->weight(p)};
-               }));
-}
+                                   const ForwardOptions& options)
+    : model_(model),
+      engine_(one_program(model, build_options(BuildOptions::Mode::evaluation, rows,
+                                               sequence_length, dtype)),
+              options) {}
 
 void EvaluationEngine::evaluate(const Batch& batch, EvaluationTotals& totals) {
-  write_batch(*executor_, program_, 0, batch);
-  executor_->run({});
-  totals.loss_sum += read_loss(*executor_, 0);
+  Executor& executor = engine_.executor();
+  write_batch(executor, executor.program(), 0, batch);
+  executor.run({});
+  totals.loss_sum += read_loss(executor, 0);
   totals.target_tokens += batch.target_tokens;
 }
 

@@ -17,6 +17,7 @@
 #include "optim/update_rule.h"
 #include "plan/search.h"
 #include "train/durable_state.h"
+#include "train/forward_engine.h"
 #include "train/load_weights.h"
 #include "weights/checkpoint.h"
 
@@ -154,18 +155,16 @@ class TrainingEngine {
 // Forward only, with its own weights: `outsize eval`.
 class EvaluationEngine {
  public:
-  // Throws as TrainingEngine.
+  // Throws as ForwardEngine, and as TrainingEngine for a sequence that is too long.
   EvaluationEngine(const Model& model, std::int64_t rows, std::int64_t sequence_length, DType dtype,
-                   std::int64_t budget_bytes);
-  const Plan& plan() const { return executor_->plan(); }
-  void load(const WeightReader& reader);
+                   const ForwardOptions& options);
+  const ForwardEngine& engine() const { return engine_; }
+  void load(const WeightReader& reader) { engine_.load(model_, reader); }
   void evaluate(const Batch& batch, EvaluationTotals& totals);
 
  private:
   const Model& model_;
-  Program program_;
-  std::unique_ptr<CompiledProgram> compiled_;
-  std::unique_ptr<Executor> executor_;
+  ForwardEngine engine_;
 };
 
 // Throws InvalidArgument when `tokens` positions are more than the model knows (learned positions).

@@ -8,7 +8,6 @@
 #include "core/error.h"
 #include "core/rng.h"
 #include "train/engine.h"
-#include "train/load_weights.h"
 
 namespace outsize {
 namespace {
@@ -24,68 +23,56 @@ std::vector<std::int64_t> chunk_sizes(const GeneratorShape& shape, std::int64_t 
   return sizes;
 }
 
+// A padded last chunk writes beyond the text; those rows are written again before they are read.
+std::vector<Program> chunk_programs(const Model& model, const GeneratorShape& shape,
+                                    const std::vector<std::int64_t>& sizes) {
+  check_context(model, shape.context);
+  std::vector<Program> programs;
+  for (const std::int64_t size : sizes)
+    programs.push_back(model.program({.mode = BuildOptions::Mode::generation,
+                                      .tokens = size,
+                                      .row_length = size,
+                                      .dtype = shape.dtype,
+                                      .cache_capacity = shape.context + sizes.front(),
+                                      .logit_rows = shape.all_logits ? size : 1}));
+  return programs;
+}
+
 }  // namespace
 
-Generator::Generator(const Model& model, const GeneratorShape& shape, std::int64_t budget_bytes)
-    : model_(model), shape_(shape), vocabulary_(model.info().vocabulary) {
-  check_context(model, shape.context);
-  const auto sizes = chunk_sizes(shape, vocabulary_);
-  std::vector<Plan> plans;
-  for (std::int64_t size : sizes) {
-    Chunk chunk{size, nullptr, nullptr, nullptr};
-    // A padded last chunk writes beyond the text; those rows are written again before they are
-    // read.
-    chunk.program =
-        std::make_unique<Program>(model.program({.mode = BuildOptions::Mode::generation,
-                                                 .tokens = size,
-                                                 .row_length = size,
-                                                 .dtype = shape.dtype,
-                                                 .cache_capacity = shape.context + sizes.front(),
-                                                 .logit_rows = shape.all_logits ? size : 1}));
-    chunk.compiled = std::make_unique<CompiledProgram>(*chunk.program, CompileOptions{});
-    plans.push_back(
-        make_plan({chunk.program.get(), chunk.compiled->profiles(), std::nullopt, budget_bytes}));
-    arena_bytes_ = std::max(arena_bytes_, plans.back().arena_bytes);
-    chunks_.push_back(std::move(chunk));
-  }
-  auto arena = std::make_shared<HostArena>(arena_bytes_);
-  for (size_t i = 0; i < chunks_.size(); ++i)
-    chunks_[i].executor =
-        std::make_unique<Executor>(*chunks_[i].compiled, std::move(plans[i]), arena);
-}
-
-void Generator::load(const WeightReader& reader) {
-  const Chunk& chunk = chunks_.front();
-  load_weights(*chunk.program, model_, reader, sink_to_memory(*chunk.program, [&](int p) {
-    return MasterMemory{chunk.executor->weight(p)};
-  }));
-}
+Generator::Generator(const Model& model, const GeneratorShape& shape, const ForwardOptions& options)
+    : model_(model),
+      shape_(shape),
+      vocabulary_(model.info().vocabulary),
+      sizes_(chunk_sizes(shape, vocabulary_)),
+      engine_(chunk_programs(model, shape, sizes_), options) {}
 
 // The largest chunk that is filled, or the smallest that takes all that is left.
-const Generator::Chunk& Generator::chunk_for(std::int64_t left) const {
-  const Chunk* best = &chunks_.front();
-  for (const Chunk& chunk : chunks_) {
-    if (chunk.tokens == left) return chunk;
-    if (chunk.tokens > left) best = &chunk;
+size_t Generator::program_for(std::int64_t left) const {
+  size_t best = 0;
+  for (size_t i = 0; i < sizes_.size(); ++i) {
+    if (sizes_[i] == left) return i;
+    if (sizes_[i] > left) best = i;
   }
-  return *best;
+  return best;
 }
 
-void Generator::run_chunk(const Chunk& chunk, std::span<const std::int32_t> tokens) {
-  Executor& executor = *chunk.executor;
+void Generator::run_chunk(size_t program, std::span<const std::int32_t> tokens) {
+  Executor& executor = engine_.executor(program);
+  const std::int64_t size = sizes_[program];
   auto* ids = static_cast<std::int32_t*>(executor.value(0, "tokens"));
-  std::memset(ids, 0, static_cast<size_t>(chunk.tokens) * 4);
+  std::memset(ids, 0, static_cast<size_t>(size) * 4);
   std::memcpy(ids, tokens.data(), tokens.size() * 4);
-  if (chunk.program->find_value("positions") >= 0) {
+  if (executor.program().find_value("positions") >= 0) {
     auto* positions = static_cast<std::int32_t*>(executor.value(0, "positions"));
     const std::int64_t last = past_ + static_cast<std::int64_t>(tokens.size()) - 1;
-    for (std::int64_t i = 0; i < chunk.tokens; ++i)
+    for (std::int64_t i = 0; i < size; ++i)
       positions[i] = static_cast<std::int32_t>(std::min(past_ + i, last));
   }
   *static_cast<std::int32_t*>(executor.value(0, "past")) = static_cast<std::int32_t>(past_);
   auto* rows = static_cast<std::int32_t*>(executor.value(0, "rows"));
   if (shape_.all_logits)
-    std::iota(rows, rows + chunk.tokens, 0);
+    std::iota(rows, rows + size, 0);
   else
     rows[0] = static_cast<std::int32_t>(tokens.size()) - 1;
   executor.run({});
@@ -103,11 +90,11 @@ void Generator::append(std::span<const std::int32_t> tokens, const TakeLogits& t
       fail(ErrorKind::InvalidArgument, "[generate] no such token; got {}; expected 0 to {}", id,
            vocabulary_ - 1);
   for (std::int64_t first = 0; first < total;) {
-    const Chunk& chunk = chunk_for(total - first);
-    const std::int64_t count = std::min(chunk.tokens, total - first);
-    run_chunk(chunk, tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
+    const size_t program = program_for(total - first);
+    const std::int64_t count = std::min(sizes_[program], total - first);
+    run_chunk(program, tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
     past_ += count;
-    const auto* logits = static_cast<const float*>(chunk.executor->value(0, "logits"));
+    const auto* logits = static_cast<const float*>(engine_.executor(program).value(0, "logits"));
     if (shape_.all_logits)
       take(first, count, logits);
     else if (first + count == total)

@@ -5,12 +5,12 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
-#include "exec/executor.h"
 #include "models/model.h"
+#include "train/forward_engine.h"
 #include "weights/weight_reader.h"
 
 namespace outsize {
@@ -23,15 +23,17 @@ struct GeneratorShape {
 
 class Generator {
  public:
-  // Throws OutOfMemory as make_plan when the plan exceeds `budget_bytes` (0: none).
-  Generator(const Model& model, const GeneratorShape& shape, std::int64_t budget_bytes);
+  // Throws as ForwardEngine.
+  Generator(const Model& model, const GeneratorShape& shape, const ForwardOptions& options);
 
-  void load(const WeightReader& reader);
-  std::int64_t arena_bytes() const { return arena_bytes_; }
-  const Plan& plan() const { return chunks_.front().executor->plan(); }
+  void load(const WeightReader& reader) { engine_.load(model_, reader); }
+  std::int64_t arena_bytes() const { return engine_.arena_bytes(); }
+  const ForwardEngine& engine() const { return engine_; }
   std::int64_t vocabulary() const { return vocabulary_; }
   // What runs a single token; it has times once one has been appended by itself.
-  const Executor& decoder() const { return *chunks_.back().executor; }
+  const Executor& decoder() const { return engine_.executor(decoder_program()); }
+  // Foretold for a single token; absent: the options had no machine.
+  std::optional<double> token_seconds() const { return engine_.seconds(decoder_program()); }
 
   // Forgets the text so far.
   void reset() { past_ = 0; }
@@ -44,20 +46,15 @@ class Generator {
   void append(std::span<const std::int32_t> tokens, const TakeLogits& take);
 
  private:
-  struct Chunk {
-    std::int64_t tokens = 0;
-    std::unique_ptr<Program> program;
-    std::unique_ptr<CompiledProgram> compiled;
-    std::unique_ptr<Executor> executor;
-  };
-
-  const Chunk& chunk_for(std::int64_t left) const;
-  void run_chunk(const Chunk& chunk, std::span<const std::int32_t> tokens);
+  size_t decoder_program() const { return sizes_.size() - 1; }
+  size_t program_for(std::int64_t left) const;
+  void run_chunk(size_t program, std::span<const std::int32_t> tokens);
 
   const Model& model_;
   GeneratorShape shape_;
-  std::int64_t vocabulary_ = 0, arena_bytes_ = 0, past_ = 0;
-  std::vector<Chunk> chunks_;  // largest first
+  std::int64_t vocabulary_ = 0, past_ = 0;
+  std::vector<std::int64_t> sizes_;  // tokens of each program, largest first
+  ForwardEngine engine_;
 };
 
 struct SamplingOptions {

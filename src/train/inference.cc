@@ -16,7 +16,7 @@
 #include "formats/npy.h"
 #include "train/engine.h"
 #include "train/model_source.h"
-#include "train/run_setup.h"
+#include "train/residence.h"
 
 namespace outsize {
 namespace {
@@ -58,9 +58,10 @@ std::string evaluate_model(const EvalOptions& options) {
   const std::int64_t rows = options.rows > 0
                                 ? options.rows
                                 : std::max<std::int64_t>(1, kTokens / options.sequence_length);
-  EvaluationEngine engine(
-      source.model(), rows, options.sequence_length, parse_dtype(options.dtype),
-      arena_budget(options.memory > 0 ? std::optional(options.memory) : std::nullopt));
+  const Residence residence(options.residence, options.model);
+  EvaluationEngine engine(source.model(), rows, options.sequence_length, parse_dtype(options.dtype),
+                          residence.forward());
+  residence.tell(engine.engine(), engine.engine().seconds(), rows * options.sequence_length);
   engine.load(*source.weights());
   const double start = seconds_now();
   EvaluationTotals totals;
@@ -84,8 +85,10 @@ void write_logits(const LogitsOptions& options) {
   const std::vector<std::int32_t> ids = parse_ids(options.tokens);
   const ModelSource source(options.model);
   const auto count = static_cast<std::int64_t>(ids.size());
+  const Residence residence(options.residence, options.model);
   Generator generator(source.model(), {count, parse_dtype(options.dtype), /*all_logits=*/true},
-                      arena_budget({}));
+                      residence.forward());
+  residence.tell(generator.engine(), generator.token_seconds(), 1);
   generator.load(*source.weights());
   NpyWriter writer(options.out, DType::f32, {count, generator.vocabulary()});
   generator.append(ids, [&](std::int64_t, std::int64_t rows, const float* logits) {
@@ -195,8 +198,10 @@ void generate_text(const GenerateOptions& options,
     encoded.push_back(std::move(ids));
   }
   const std::int64_t context = static_cast<std::int64_t>(longest) + options.max_new_tokens;
+  const Residence residence(options.residence, options.model);
   Generator generator(source.model(), {context, parse_dtype(options.dtype), false},
-                      arena_budget({}));
+                      residence.forward());
+  residence.tell(generator.engine(), generator.token_seconds(), 1);
   generator.load(*source.weights());
   const bool json = options.json || !options.prompts_file.empty();
   for (size_t i = 0; i < prompts.size(); ++i) {

@@ -9,13 +9,15 @@
 #include <vector>
 
 #include "train/generator.h"
+#include "train/residence.h"
 
 namespace outsize {
 
 struct EvalOptions {
   std::string model, dtype = "f32";
   std::vector<std::string> files;
-  std::int64_t sequence_length = 512, rows = 0, memory = 0;
+  std::int64_t sequence_length = 512, rows = 0;
+  ResidenceOptions residence;
   bool json = false;
 };
 
@@ -24,6 +26,7 @@ std::string evaluate_model(const EvalOptions& options);
 
 struct LogitsOptions {
   std::string model, tokens, out, dtype = "f32";
+  ResidenceOptions residence;
 };
 
 // Writes f32 [tokens, vocabulary]. Throws InvalidArgument for ids that are none.
@@ -33,6 +36,7 @@ struct GenerateOptions {
   std::string model, prompt, prompts_file, dtype = "bf16";
   std::int64_t max_new_tokens = 64;
   SamplingOptions sampling;
+  ResidenceOptions residence;
   bool json = false;
 };
 

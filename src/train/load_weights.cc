@@ -76,7 +76,7 @@ WeightSink sink_to_memory(const Program& program, const MasterOf& master) {
                                        const float* values) {
     store(program.parameters[static_cast<size_t>(p)].type.dtype, master(p), first, values, count);
   };
-  return {take, master};
+  return {take, master, {}};
 }
 
 void load_weights(const Program& program, const Model& model, const WeightReader& reader,
@@ -88,12 +88,12 @@ void load_weights(const Program& program, const Model& model, const WeightReader
     const ProgramParameter& parameter = program.parameters[p];
     const auto source = sources.find(parameter.name);
     ensure(source != sources.end(), "[weights] parameter '{}' has no source", parameter.name);
-    if (sink.memory &&
-        load_as_stored(parameter, sink.memory(static_cast<int>(p)), reader, source->second))
-      continue;
-    fill(program, p, sink, buffer, [&](std::int64_t row, std::int64_t rows, float* values) {
-      reader.read(source->second, parameter.type.shape, row, rows, values);
-    });
+    if (!sink.memory ||
+        !load_as_stored(parameter, sink.memory(static_cast<int>(p)), reader, source->second))
+      fill(program, p, sink, buffer, [&](std::int64_t row, std::int64_t rows, float* values) {
+        reader.read(source->second, parameter.type.shape, row, rows, values);
+      });
+    if (sink.finish) sink.finish(static_cast<int>(p));
   }
 }
 
@@ -122,6 +122,7 @@ void randomise_weights(const Program& program, const Model& model, std::uint64_t
                      : neutral;
       });
     });
+    if (sink.finish) sink.finish(static_cast<int>(p));
   }
 }
 

@@ -23,6 +23,7 @@ struct WeightSink {
   std::function<void(int parameter, std::int64_t first, std::int64_t count, const float* values)>
       take;
   MasterOf memory;  // where they lie in RAM as a whole; empty: nowhere
+  std::function<void(int parameter)> finish = {};  // all its values are there; may be empty
 };
 
 // Stores what comes in memory.

@@ -98,16 +98,22 @@ class Memory(ProgramTest):
         support.write_rows(self.work / "valid.jsonl", 3, 2)
         process = self.process_bytes()
         self.assertGreater(weights, process)  # or a second copy would not show
-        evaluate = ("eval", folder, "--data", self.work / "valid.jsonl", "--sequence-length", "64",
-                    "--rows", "1", "--memory")
-        refusal = self.refused(5, *evaluate, process + MIB, says=("a peak of",)).err
-        gibibytes = float(refusal.split("a peak of ")[1].split()[0]) + 0.01  # it shows two digits
-        bound = int(gibibytes * 1024) * MIB + process
-        self.assertLessEqual(self.ok(*evaluate, bound).peak_rss_bytes, bound)
-        for arguments in (("generate", folder, "--prompt", "the", "--max-new-tokens", "2"),
-                          ("logits", folder, "--tokens", "1 2 3", "--out", self.work / "x.npy")):
-            result = self.ok(*arguments, "--dtype", "f32")
-            self.assertLessEqual(result.peak_rss_bytes, bound, arguments)
+        commands = (("eval", folder, "--data", self.work / "valid.jsonl", "--sequence-length", "64",
+                     "--rows", "1"),
+                    ("generate", folder, "--prompt", "the", "--max-new-tokens", "2"),
+                    ("logits", folder, "--tokens", "1 2 3", "--out", self.work / "x.npy"))
+        for command in commands:
+            command = (*command, "--dtype", "f32")
+            refusal = self.refused(5, *command, "--memory", process + MIB,
+                                   says=("a peak of", "try --memory")).err
+            smallest = int(refusal.split("--memory ")[1].split("MiB")[0]) * MIB
+            self.assertLess(smallest - process, weights)
+            result = self.ok(*command, "--memory", smallest)
+            self.assertLessEqual(result.peak_rss_bytes, smallest, command)
+            self.assertIn("do not fit", result.err)
+            result = self.ok(*command)
+            self.assertLessEqual(result.peak_rss_bytes, weights + process, command)
+            self.assertNotIn("do not fit", result.err)
         for arguments in (("hf", "bf16", "out"), ("gguf", "q8_0", "out.gguf"),
                           ("gguf", "f32", "full.gguf")):
             result = self.ok("export", folder, "--format", arguments[0], "--dtype", arguments[1],

@@ -109,7 +109,7 @@ TEST_P(AllocationTest, NothingWhileGenerating) {
     }
     void check(const WeightSource&, const Shape&) const override {}
   };
-  Generator generator(*model_, {.context = 400, .dtype = GetParam().dtype}, 0);
+  Generator generator(*model_, {.context = 400, .dtype = GetParam().dtype}, {});
   generator.load(Zeros());
   const std::vector<std::int32_t> prompt = random_batch().tokens;
   double sum = 0;

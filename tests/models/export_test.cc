@@ -99,7 +99,7 @@ std::vector<Variant> variants() {
 }
 
 std::vector<float> logits(const Model& model, const WeightReader& weights) {
-  Generator generator(model, {.context = 24, .dtype = DType::f32, .all_logits = true}, 0);
+  Generator generator(model, {.context = 24, .dtype = DType::f32, .all_logits = true}, {});
   generator.load(weights);
   std::vector<std::int32_t> tokens;
   for (int i = 0; i < 24; ++i) tokens.push_back(i * 7 % 61);

@@ -88,7 +88,7 @@ void GoldenTest::expect_bf16(const Trained& got) const {
 // Of the prompt, taken in pieces of `piece` tokens.
 std::vector<float> GoldenTest::logits(DType dtype, std::int64_t piece) const {
   const auto count = static_cast<std::int64_t>(golden_.prompt.size());
-  Generator generator(*golden_.model, {.context = count, .dtype = dtype, .all_logits = true}, 0);
+  Generator generator(*golden_.model, {.context = count, .dtype = dtype, .all_logits = true}, {});
   generator.load(*golden_.weights);
   std::vector<float> all;
   for (std::int64_t first = 0; first < count; first += piece) {
@@ -156,7 +156,7 @@ TEST_P(GoldenTest, EvaluationIsTrainingsForward) {
     engine.load(*golden_.weights);
     EvaluationTotals within, alone;
     engine.evaluate(golden_.batch, within);
-    EvaluationEngine evaluation(*golden_.model, golden_.rows, golden_.length, dtype, 0);
+    EvaluationEngine evaluation(*golden_.model, golden_.rows, golden_.length, dtype, {});
     evaluation.load(*golden_.weights);
     evaluation.evaluate(golden_.batch, alone);
     EXPECT_EQ(within.target_tokens, golden_.batch.target_tokens);

@@ -84,7 +84,7 @@ TEST_P(AllocationsOf, GeneratedTokensTakeNone) {
   SKIP_IF_NOT_COUNTING();
   const auto [family, dtype] = GetParam();
   const auto model = tiny_model(family);
-  Generator generator(*model, {kContext - 8, dtype, false}, 0);
+  Generator generator(*model, {kContext - 8, dtype, false}, {});
   const Batch text = random_batch(1, kContext - 8, kVocabulary, 3);
   const auto take = [](std::int64_t, std::int64_t, const float*) {};
   const std::span<const std::int32_t> tokens(text.tokens);

@@ -164,7 +164,7 @@ TEST(TrainingEngine, PlansBeforeItTakesMemory) {
       error_of([&] { TrainingEngine(*model, shape, {}, free.plan().arena_bytes / 4); });
   EXPECT_EQ(error.kind(), ErrorKind::OutOfMemory);
   EXPECT_THAT(error.what(), HasSubstr("try"));
-  EXPECT_THROW(EvaluationEngine(*model, 2, 64, DType::f32, 1 << 10), Error);
+  EXPECT_THROW(EvaluationEngine(*model, 2, 64, DType::f32, {.budget_bytes = 1 << 10}), Error);
 }
 
 TEST(TrainingEngine, CountsTheWorkOfItsTargetsAlone) {

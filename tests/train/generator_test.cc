@@ -9,34 +9,16 @@
 
 #include "core/error.h"
 #include "train/engine.h"
+#include "train/random_reader.h"
 #include "train/tiny.h"
 
 namespace outsize::train_test {
 namespace {
 
-// Weights of every parameter from its name alone.
-class RandomReader : public WeightReader {
- public:
-  void check(const WeightSource&, const Shape&) const override {}
-  void read(const WeightSource& source, const Shape& shape, std::int64_t first_row,
-            std::int64_t rows, float* destination) const override {
-    std::uint64_t hash = 1469598103934665603u;
-    for (char c : source.parameter) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
-    const std::int64_t columns = column_count(shape);
-    for (std::int64_t i = 0; i < rows * columns; ++i) {
-      std::uint64_t bits =
-          hash + static_cast<std::uint64_t>(first_row * columns + i) * 0x9E3779B97F4A7C15u;
-      bits = (bits ^ (bits >> 31)) * 0xBF58476D1CE4E5B9u;
-      const double unit = static_cast<double>((bits >> 20) & 0xFFFFF) / (1 << 20);
-      destination[i] = static_cast<float>(shape.ndim() == 1 ? 0.6 + 0.8 * unit : unit - 0.5) * 0.5f;
-    }
-  }
-};
-
 std::vector<float> logits_of(const Model& model, std::span<const std::int32_t> tokens,
                              std::int64_t piece, DType dtype = DType::f32,
                              std::int64_t context = kContext) {
-  Generator generator(model, {context, dtype, /*all_logits=*/true}, 0);
+  Generator generator(model, {context, dtype, /*all_logits=*/true}, {});
   generator.load(RandomReader());
   std::vector<float> all;
   std::int64_t next = 0;
@@ -96,7 +78,7 @@ TEST_P(EveryGenerator, LogitsGiveTheLossOfEvaluation) {
     batch.targets.push_back(i + 1 < 64 ? batch.tokens[static_cast<size_t>(i) + 1] : -1);
   }
   batch.target_tokens = 63;
-  EvaluationEngine engine(*model_, 1, 64, DType::f32, 0);
+  EvaluationEngine engine(*model_, 1, 64, DType::f32, {});
   engine.load(RandomReader());
   EvaluationTotals totals;
   engine.evaluate(batch, totals);
@@ -112,7 +94,7 @@ TEST_P(EveryGenerator, LogitsGiveTheLossOfEvaluation) {
 }
 
 TEST_P(EveryGenerator, ResetForgets) {
-  Generator generator(*model_, {64, DType::f32, false}, 0);
+  Generator generator(*model_, {64, DType::f32, false}, {});
   generator.load(RandomReader());
   std::vector<float> first, second;
   const std::span<const std::int32_t> tokens(tokens_);
@@ -135,9 +117,9 @@ INSTANTIATE_TEST_SUITE_P(Families, EveryGenerator, ::testing::ValuesIn(kFamilies
 
 TEST(Generator, RefusesWhatDoesNotFit) {
   const auto model = tiny_model("gpt2");
-  EXPECT_THROW(Generator(*model, {kContext + 1, DType::f32, false}, 0), Error);
-  EXPECT_THROW(Generator(*model, {64, DType::f32, false}, 1 << 10), Error);
-  Generator generator(*model, {8, DType::f32, false}, 0);
+  EXPECT_THROW(Generator(*model, {kContext + 1, DType::f32, false}, {}), Error);
+  EXPECT_THROW(Generator(*model, {64, DType::f32, false}, {.budget_bytes = 1 << 10}), Error);
+  Generator generator(*model, {8, DType::f32, false}, {});
   generator.load(RandomReader());
   const auto ignore = [](std::int64_t, std::int64_t, const float*) {};
   const std::vector<std::int32_t> nine(9, 1), bad = {1, 2, static_cast<std::int32_t>(kVocabulary)};
