@@ -122,6 +122,10 @@ StoreLayout StateStore::layout_of(Disk& disk, const std::string& folder) {
   return read_layout(file);
 }
 
+void StateStore::remove_unfinished(Disk& disk, const std::string& folder) {
+  if (const std::string path = unfinished_path(folder); disk.exists(path)) disk.remove(path);
+}
+
 std::unique_ptr<StateStore> StateStore::create(Disk& disk, const std::string& folder,
                                                const StoreLayout& layout,
                                                const StoreOptions& options) {
@@ -130,7 +134,7 @@ std::unique_ptr<StateStore> StateStore::create(Disk& disk, const std::string& fo
   if (exists(disk, folder))
     fail(ErrorKind::InvalidArgument, "[{}] there is a state store already; try: open it", folder);
   const std::string path = unfinished_path(folder);
-  if (disk.exists(path)) disk.remove(path);  // of a creation that was interrupted
+  remove_unfinished(disk, folder);
   require_room(disk, folder, geometry.file_bytes);
   auto file = std::make_unique<AsyncFile>(disk.create(path), options.queue);
   if (const IoStatus status = file->allocate(geometry.file_bytes); !status.ok())

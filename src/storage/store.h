@@ -95,6 +95,8 @@ class StateStore {
   static bool exists(Disk& disk, const std::string& folder);
   // Of a store that exists, also while another process has it open. Throws as open().
   static StoreLayout layout_of(Disk& disk, const std::string& folder);
+  // Gives back the space of a creation that never came to its first commit. Throws Io.
+  static void remove_unfinished(Disk& disk, const std::string& folder);
   // Recovers; writes nothing. Throws InvalidArgument (no store), Io, Corruption, Unsupported.
   static std::unique_ptr<StateStore> open(Disk& disk, const std::string& folder,
                                           const StoreOptions& options);

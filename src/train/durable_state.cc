@@ -15,12 +15,14 @@
 #include "optim/master.h"
 #include "storage/aligned_buffer.h"
 #include "storage/real_disk.h"
+#include "weights/checkpoint.h"
 
 namespace outsize {
 namespace {
 
 constexpr std::int64_t kStageElements = 1 << 20;  // per write; whole blocks in every dtype
 constexpr std::uint64_t kMoveBytes = 64 << 20;
+constexpr std::uint64_t kImportBytes = 8 << 20;  // as checkpoints come
 
 std::string store_folder(const std::string& folder) {
   return folder + "/store";
@@ -115,6 +117,10 @@ std::optional<StoreScheme> DurableState::scheme_of(const std::string& folder) {
   return StateStore::layout_of(*disk, store_folder(folder)).scheme;
 }
 
+void DurableState::remove_unfinished(const std::string& folder) {
+  StateStore::remove_unfinished(*make_real_disk(), store_folder(folder));
+}
+
 DurableState::DurableState(const std::string& folder, const Program& program, const Plan& plan,
                            std::int64_t scratch_bytes, std::uint64_t block_bytes,
                            const StoreOptions& options)
@@ -176,7 +182,39 @@ void DurableState::fill(const std::function<void(const WeightSink&)>& produce) {
   const auto take = [&](int p, std::int64_t first, std::int64_t count, const float* values) {
     filler.take(p, first, count, values);
   };
-  produce({take, {}});
+  produce({take, {}, {}});
+}
+
+void DurableState::import(const std::string& checkpoint,
+                          const std::vector<std::vector<std::int64_t>>& bytes) {
+  std::vector<NamedBytes> tensors;
+  std::vector<StorePart> places;
+  std::vector<int> left(store_->layout().groups.size(), 0);  // tensors to come
+  const auto parts = store_parts(plan_);
+  for (size_t p = 0; p < parts.size(); ++p)
+    for (size_t i = 0; i < parts[p].size(); ++i) {
+      tensors.push_back({plan_.store[p][i].name, bytes[p][i]});
+      places.push_back(parts[p][i]);
+      ++left[static_cast<size_t>(parts[p][i].group)];
+    }
+  const auto require = [this](const StoreStatus& status) {
+    if (!status.ok()) throw store_->error(status);
+  };
+  AlignedBuffer stage(kImportBytes);
+  stream_checkpoint(checkpoint, tensors,
+                    [&](size_t t, std::int64_t offset, std::span<const char> piece) {
+                      ensure(piece.size() <= stage.size(), "[run] a piece is too large");
+                      StorePart part = places[t];
+                      part.offset = static_cast<std::uint64_t>(offset);
+                      part.bytes = pages_up(piece.size());
+                      std::memcpy(stage.data(), piece.data(), piece.size());
+                      std::memset(stage.data() + piece.size(), 0, part.bytes - piece.size());
+                      require(store_->wait(store_->write(part, stage.data())));
+                      if (offset + static_cast<std::int64_t>(piece.size()) < tensors[t].bytes)
+                        return;
+                      if (--left[static_cast<size_t>(part.group)] == 0)
+                        require(store_->finish_group(part.group));
+                    });
 }
 
 void DurableState::read_whole(const StorePart& part, char* memory) {

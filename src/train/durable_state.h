@@ -36,6 +36,8 @@ class DurableState {
 
   // The layout of the store to go on from; absent: there is none.
   static std::optional<StoreScheme> scheme_of(const std::string& folder);
+  // Gives back the space of a store that was never finished.
+  static void remove_unfinished(const std::string& folder);
 
   const std::shared_ptr<DiskTiers>& tiers() const { return tiers_; }
   // Nothing has been committed: fill, then commit.
@@ -46,6 +48,9 @@ class DurableState {
   // Writes weights as `produce` hands them out, parameter by parameter, and zeros for all other
   // state.
   void fill(const std::function<void(const WeightSink&)>& produce);
+  // Takes over weights and optimizer state of a checkpoint: `bytes` of each as Plan::store has
+  // them, without padding. It stays as it is. Throws as stream_checkpoint, Io.
+  void import(const std::string& checkpoint, const std::vector<std::vector<std::int64_t>>& bytes);
   // Between seal and commit, also one that a crash has cut short.
   std::optional<HalfStep> half_step() const;
   // Copies what the plan keeps in RAM from the store to its places. In a half step that is the new

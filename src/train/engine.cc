@@ -255,6 +255,17 @@ void TrainingEngine::commit(std::int64_t step, std::string_view blob) {
   if (durable_->step() != step) durable_->commit(step, blob);
 }
 
+void TrainingEngine::import(const std::string& checkpoint) {
+  std::vector<std::vector<std::int64_t>> bytes;
+  for (const ParameterSpec& spec : specs_) {
+    bytes.push_back({spec.shape.numel() * size_of(spec.dtype)});
+    for (const StateBuffer& state : rule_->state(spec))
+      bytes.back().push_back(state.count * size_of(state.dtype));
+  }
+  durable_->import(checkpoint, bytes);
+  restore();
+}
+
 void TrainingEngine::take_weights(const std::function<void(const WeightSink&)>& produce) {
   if (!durable_) {
     produce(sink_to_memory(program_, [this](int p) { return master(p); }));

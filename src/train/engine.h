@@ -87,6 +87,8 @@ class TrainingEngine {
   // or randomise, and commit step 0.
   std::optional<std::int64_t> stored_step() const;
   std::string stored_blob() const;
+  // In place of load: what a checkpoint of this run holds. Commit it as the checkpoint's step.
+  void import(const std::string& checkpoint);
   // Brings to RAM what lives there. Where a crash has cut a step short whose gradients are in the
   // store's log, makes its other updates: that is the stored step then, its bytes are those of
   // `record`, and it wants to be committed.

@@ -204,6 +204,7 @@ class TrainingRun {
   bool restore() { return engine_->durable() ? restore_store() : restore_checkpoint(); }
 
   bool restore_checkpoint() {
+    DurableState::remove_unfinished(folder_.path());
     const auto latest = folder_.latest_checkpoint();
     if (!latest) return false;
     const std::string path = folder_.checkpoint_path(*latest);
@@ -214,12 +215,7 @@ class TrainingRun {
   }
 
   bool restore_store() {
-    if (folder_.latest_checkpoint())
-      fail(ErrorKind::Unsupported,
-           "[run] {}: the run has checkpoints, and its plan now keeps the state on disk; try the "
-           "budget.memory it began with",
-           folder_.path());
-    if (!engine_->stored_step()) return false;
+    if (!engine_->stored_step()) return import_checkpoint();
     engine_->restore();
     const StepRecord record = parse_step_record(engine_->stored_blob(), folder_.path());
     if (engine_->stored_step_waits()) {
@@ -245,6 +241,21 @@ class TrainingRun {
     const TrainConfig& train = config_.train;
     if (train.eval_every > 0 && step_ % train.eval_every == 0 && step_ < steps_) validate();
     if (train.save_every > 0 && step_ % train.save_every == 0 && step_ < steps_) save();
+  }
+
+  // The run began with everything in RAM. Its newest checkpoint becomes the store's first step;
+  // until that is durable there is no store, and the checkpoint is what the run goes on from.
+  bool import_checkpoint() {
+    const auto latest = folder_.latest_checkpoint();
+    if (!latest) return false;
+    const std::string path = folder_.checkpoint_path(*latest);
+    const CheckpointInfo info = read_checkpoint_info(path);
+    engine_->import(path);
+    engine_->commit(info.step, to_text({info, std::nullopt}));
+    progress_->note(fmt::format("moved the state of {} into {}/store; it is not read any more",
+                                path, folder_.path()));
+    resume_after(info);
+    return true;
   }
 
   void resume_after(const CheckpointInfo& info) {

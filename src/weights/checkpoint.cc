@@ -280,6 +280,23 @@ void load_checkpoint(const std::string& folder, std::span<const NamedMemory> ten
   }
 }
 
+void stream_checkpoint(const std::string& folder, std::span<const NamedBytes> tensors,
+                       const std::function<void(size_t tensor, std::int64_t offset,
+                                                std::span<const char> piece)>& take) {
+  const Stored stored(folder);
+  for (size_t t = 0; t < tensors.size(); ++t) {
+    const TensorInfo& found = stored.at(tensors[t].name);
+    if (static_cast<std::int64_t>(found.bytes) != tensors[t].bytes)
+      fail(ErrorKind::Corruption, "[checkpoint] {}: tensor '{}' has {} bytes; expected {}",
+           state_path(folder), tensors[t].name, found.bytes, tensors[t].bytes);
+    const std::string hash =
+        stream(stored.file, found, [&](const char* bytes, std::int64_t at, std::int64_t count) {
+          take(t, at, {bytes, static_cast<size_t>(count)});
+        });
+    stored.require_hash(tensors[t].name, hash);
+  }
+}
+
 void verify_checkpoint(const std::string& folder) {
   const Stored stored(folder);
   for (const TensorInfo& tensor : stored.file.tensors())

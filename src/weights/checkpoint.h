@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -43,6 +44,18 @@ CheckpointInfo read_checkpoint_info(const std::string& folder);
 // Fills the tensors and verifies their checksums. Throws Corruption naming the tensor that is
 // missing, differs in type or is damaged.
 void load_checkpoint(const std::string& folder, std::span<const NamedMemory> tensors);
+
+// Hands out the bytes of each tensor in turn, in order and in pieces of a MiB times a whole number
+// (the last of a tensor: what is left), and verifies its checksum at its end; nothing may be done
+// with the bytes that cannot be undone then. Throws Corruption naming the tensor that is missing,
+// of another length or damaged.
+struct NamedBytes {
+  std::string name;
+  std::int64_t bytes = 0;
+};
+void stream_checkpoint(const std::string& folder, std::span<const NamedBytes> tensors,
+                       const std::function<void(size_t tensor, std::int64_t offset,
+                                                std::span<const char> piece)>& take);
 
 // Verifies every checksum. Throws Corruption as above.
 void verify_checkpoint(const std::string& folder);

@@ -13,6 +13,7 @@ from support import ProgramTest, arithmetic_of, metrics
 SEED = 20240612
 KILLS = 30
 STEPS = 12
+CONVERSIONS = 9
 MIB = 1 << 20
 
 
@@ -121,6 +122,78 @@ class Streaming(ProgramTest):
         self.refused(3, "train", config, "--set", "budget.store=two_slots",
                      says=("InvalidArgument", "budget.store"))
         self.ok("train", config, "--set", "budget.store=auto")
+
+    def begin_in_ram(self, name):
+        """A run stopped halfway that keeps checkpoints; a copy of its folder."""
+        config = self.write_config(name, train__save_every=2, **self.changes)
+        run = self.work / name
+        for _ in range(10):
+            process = support.Process("train", config)
+            while process.running() and not support.checkpoints(run):
+                time.sleep(0.001)
+            process.send(signal.SIGTERM)
+            process.wait()
+            if metrics(run)[0][-1]["step"] < STEPS:
+                kept = self.work / f"{name}-begun"
+                support.shutil.copytree(run, kept)
+                return config, kept
+            support.shutil.rmtree(run)
+        self.fail("the run always ended before it could be stopped")
+
+    def test_goes_on_from_a_checkpoint_when_killed_while_it_becomes_a_store(self):
+        self.whole_run()
+        budget = self.small_budget()
+        config, kept = self.begin_in_ram("begun")
+        run, generator = self.work / "begun", random.Random(SEED)
+        unfinished = run / "store" / "state.new"
+        during = 0
+        for number in range(CONVERSIONS):
+            support.shutil.rmtree(run)
+            support.shutil.copytree(kept, run)
+            layout = ("--set", f"budget.store={('two_slots', 'ring')[number % 2]}")
+            process = support.Process("train", config, "--set", f"budget.memory={budget}", *layout)
+            while process.running() and not unfinished.exists():
+                pass
+            time.sleep(generator.uniform(0, 0.15))
+            process.send(signal.SIGKILL)
+            process.wait()
+            if unfinished.exists():
+                during += 1
+                self.assertIn("can be resumed", self.ok("doctor", run).out)
+                self.ok("eval", run, "--data", self.work / "valid.jsonl", "--sequence-length", "48")
+            # Once in a while with everything in RAM again: a half-made store is no store.
+            memory = budget if number % 3 else 8 * budget
+            self.ok("train", config, "--set", f"budget.memory={memory}", *layout)
+            self.assertFalse(unfinished.exists())
+            self.assert_same_as_whole("begun")
+            support.shutil.rmtree(self.work / "begun-hf")
+        self.assertGreater(during, 0)
+        print(f"killed {CONVERSIONS} times, {during} while the store was made", flush=True)
+
+    def test_a_damaged_checkpoint_does_not_become_a_store(self):
+        budget = self.small_budget()
+        config, _ = self.begin_in_ram("hurt")
+        state = support.checkpoints(self.work / "hurt")[-1] / "state.safetensors"
+        data = bytearray(state.read_bytes())
+        data[len(data) // 2] ^= 1
+        state.write_bytes(data)
+        self.refused(4, "train", config, "--set", f"budget.memory={budget}",
+                     says=("Corruption", "is damaged"))
+        self.assertFalse((self.work / "hurt" / "store" / "state").exists())
+
+    def test_a_store_goes_on_with_everything_in_ram(self):
+        self.whole_run()
+        budget = self.small_budget()
+        config = self.write_config("grown", budget__memory=budget, **self.changes)
+        process = support.Process("train", config)
+        while process.running() and not (self.work / "grown" / "store" / "state").exists():
+            time.sleep(0.001)
+        process.send(signal.SIGTERM)
+        process.wait()
+        result = self.ok("train", config, "--set", f"budget.memory={8 * budget}")
+        self.assertIn("all in RAM", result.err)
+        self.assert_same_as_whole("grown")
+        self.assertEqual(support.checkpoints(self.work / "grown"), [])
 
     def test_damage_is_named(self):
         budget = self.small_budget()
