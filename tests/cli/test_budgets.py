@@ -88,7 +88,7 @@ class Budgets(ProgramTest):
             self.assertEqual(tried.status, 5, tried.err)
             self.refused(5, "train", config, says=("OutOfMemory", "try"))
             self.seen["refused budgets"] += 1
-            share *= 1.3
+            share *= 1.6
 
     def forward(self, generator, run, process):
         """Evaluation and generation under the smallest budget and one above it."""
