@@ -21,6 +21,12 @@ std::shared_ptr<RunOptions> add_run_options(CLI::App& command) {
   command.add_option("config", options->config, "YAML file; options below")->required();
   command.add_option("--set", options->overrides, "key=value, over the file; may be repeated")
       ->allow_extra_args(false);  // the configuration may follow it
+  command.add_option_function<std::string>(
+      "--max-writes",
+      [options](const std::string& size) {
+        options->overrides.push_back("budget.max_writes=" + size);
+      },
+      "Most bytes the run may write to disks, such as 10TiB: budget.max_writes");
   command.footer("Options of the configuration file:\n" + config_help());
   return options;
 }
@@ -36,8 +42,11 @@ void add_train_command(CLI::App& app) {
     const RunOutcome outcome =
         run_training(load_config(options->config, options->overrides), options->trace);
     if (!outcome.interrupted) return;
-    fmt::print(stderr, "interrupted and saved after step {}; the same command resumes\n",
-               outcome.steps);
+    if (outcome.steps > 0)
+      fmt::print(stderr, "interrupted and saved after step {}; the same command resumes\n",
+                 outcome.steps);
+    else
+      fmt::print(stderr, "interrupted before a step was saved; the same command begins again\n");
     set_exit_status(128 + outcome.signal);
   });
 }

@@ -239,8 +239,18 @@ constexpr Option kRows[] = {
      .max = kMaxCount,
      .unit = "steps",
      .on_resume = OnResume::free,
-     .doc = "Steps between checkpoints. 0 saves at the end and on SIGINT or SIGTERM only, which "
-            "every other value does too."},
+     .doc = "Steps between checkpoints, which are written while the next step computes. 0 saves "
+            "at the end and on SIGINT or SIGTERM only, which every other value does too. A run "
+            "whose state is on disk needs none: every step of it is durable."},
+    {.path = "train.save_minutes",
+     .field = +[](C& c) -> double& { return c.train.save_minutes; },
+     .default_text = "0",
+     .min = 0,
+     .max = 1e6,
+     .unit = "minutes",
+     .on_resume = OnResume::free,
+     .doc = "Longest time between checkpoints; what comes first, this or `train.save_every`, "
+            "counts. 0 is off."},
     {.path = "train.keep_checkpoints",
      .field = +[](C& c) -> std::int64_t& { return c.train.keep_checkpoints; },
      .default_text = "2",
@@ -291,6 +301,14 @@ constexpr Option kRows[] = {
          "How state on disk outlives a crash. `two_slots` takes twice the state. `ring` takes the "
          "state, its largest part once more, and the gradients of one step, which it writes in "
          "addition. `auto`: two slots where they fit the disk. A run keeps what it began with."},
+    {.path = "budget.max_writes",
+     .field = +[](C& c) -> std::optional<std::int64_t>& { return c.budget.max_writes; },
+     .default_text = "null",
+     .min = 1,
+     .unit = "bytes",
+     .on_resume = OnResume::free,
+     .doc = "Most bytes the whole run may write to disks, by the plan: an SSD wears by writing. A "
+            "run that is expected to write more is refused before it starts. Absent: no bound."},
 };
 
 }  // namespace

@@ -57,7 +57,8 @@ struct TrainConfig {
   double clip = 0;  // global gradient norm; 0: off
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
-  std::int64_t save_every = 0;  // steps; 0: only at the end and when interrupted
+  std::int64_t save_every = 0;  // steps; 0: no such interval
+  double save_minutes = 0;      // 0: no such interval
   std::int64_t keep_checkpoints = 0;
   std::int64_t eval_every = 0;  // steps; 0: only at the end
   std::int64_t log_every = 0;   // steps between plain progress lines; 0: by time
@@ -70,6 +71,7 @@ struct BudgetConfig {
   std::optional<std::int64_t> memory;  // bytes; absent: the memory free when the run is planned
   std::optional<std::string> disk;     // folder
   StoreChoice store = StoreChoice::automatic;
+  std::optional<std::int64_t> max_writes;  // bytes of the whole run; absent: no bound
 };
 
 struct RunConfig {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/room.h"
 
 namespace outsize {
 namespace {
@@ -32,8 +33,9 @@ std::string folder_of(const std::string& path) {
 void write_all(int descriptor, const std::string& path, const char* data, std::size_t bytes) {
   while (bytes > 0) {
     const ssize_t put = ::write(descriptor, data, std::min(bytes, kPieceBytes));
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) fail_io("write", path, errno);
+    const int error = put < 0 ? errno : 0;
+    if (error == EINTR || (is_no_space(error) && wait_for_room(path, bytes))) continue;
+    if (error != 0) fail_io("write", path, error);
     data += put;
     bytes -= static_cast<std::size_t>(put);
   }
@@ -124,11 +126,13 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   static std::atomic<unsigned> serial{0};
   // A number left over from a killed process with our pid is skipped; O_EXCL never takes a name in
   // use.
+  int error = 0;
   do {
     temporary_path_ = fmt::format("{}.tmp-{}-{}", path_, ::getpid(), serial++);
     descriptor_ = ::open(temporary_path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  } while (descriptor_ < 0 && errno == EEXIST);
-  if (descriptor_ < 0) fail_io("create", temporary_path_, errno);
+    error = descriptor_ < 0 ? errno : 0;
+  } while (error == EEXIST || (is_no_space(error) && wait_for_room(temporary_path_, 0)));
+  if (error != 0) fail_io("create", temporary_path_, error);
 }
 
 AtomicFile::~AtomicFile() {

@@ -1,6 +1,6 @@
 // Files as the rest of the system sees them: exact positional reads, and writes that appear whole
 // or not at all. Every refusal of the operating system becomes Error(Io) with the path and its
-// reason.
+// reason; a full disk only when nobody waits for room (core/room.h).
 #pragma once
 
 #include <cstddef>

@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/room.h"
 #include "formats/json.h"
 
 namespace outsize {
@@ -126,9 +127,10 @@ void MetricsFile::append(std::string line) {
   std::string_view rest = line;
   while (!rest.empty()) {
     const ssize_t put = ::write(descriptor_, rest.data(), rest.size());
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0)
-      fail(ErrorKind::Io, "[metrics] cannot write to '{}'; got: {}", path_, std::strerror(errno));
+    const int error = put < 0 ? errno : 0;
+    if (error == EINTR || (is_no_space(error) && wait_for_room(path_, rest.size()))) continue;
+    if (error != 0)
+      fail(ErrorKind::Io, "[metrics] cannot write to '{}'; got: {}", path_, std::strerror(error));
     rest.remove_prefix(static_cast<std::size_t>(put));
   }
 }

@@ -154,6 +154,7 @@ void Progress::draw(const ProgressStep& step, double now) {
 }
 
 void Progress::step(const ProgressStep& step) {
+  const std::lock_guard lock(mutex_);
   loss_.add(step.loss);
   tokens_.add(static_cast<double>(step.tokens));
   seconds_.add(step.seconds);
@@ -165,6 +166,7 @@ void Progress::step(const ProgressStep& step) {
 }
 
 void Progress::note(std::string_view text) {
+  const std::lock_guard lock(mutex_);
   if (!standing_) {
     options_.write(fmt::format("{}\n", text));
     return;
@@ -175,6 +177,7 @@ void Progress::note(std::string_view text) {
 }
 
 void Progress::finish() {
+  const std::lock_guard lock(mutex_);
   if (last_ && !drawn_last_) draw(*last_, options_.now());
   if (standing_) options_.write("\n");
   standing_ = false;

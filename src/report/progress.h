@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,6 +39,7 @@ int terminal_columns(int descriptor);
 // "3 s", "12 min", "5 h 02 min", "3 d 4 h".
 std::string show_duration(double seconds);
 
+// Any thread: a pause of a writer is told in the middle of a step.
 class Progress {
  public:
   explicit Progress(ProgressOptions options);
@@ -66,6 +68,7 @@ class Progress {
   bool due(const ProgressStep& step, double now) const;
 
   ProgressOptions options_;
+  std::mutex mutex_;  // of all below
   Smoothed loss_;
   Smoothed tokens_;
   Smoothed seconds_;

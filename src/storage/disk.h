@@ -70,6 +70,8 @@ class Disk {
   virtual std::unique_ptr<RawFile> create(const std::string& path) = 0;
   virtual std::unique_ptr<RawFile> open(const std::string& path) = 0;
   virtual bool exists(const std::string& path) = 0;
+  // With what is missing above it; none of it durable yet. An existing folder is left as it is.
+  virtual void create_folder(const std::string& path) = 0;
   virtual void remove(const std::string& path) = 0;
   virtual void rename(const std::string& from, const std::string& to) = 0;
   // Makes names durable: what was created, renamed or removed in the folder.

@@ -1,7 +1,8 @@
 #include "storage/io_status.h"
 
-#include <cerrno>
 #include <cstring>
+
+#include "core/room.h"
 
 namespace outsize {
 namespace {
@@ -49,7 +50,7 @@ const char* name_of(IoCode code) {
 }
 
 IoCode code_of_errno(int error) {
-  return error == ENOSPC || error == EDQUOT ? IoCode::no_space : IoCode::io;
+  return is_no_space(error) ? IoCode::no_space : IoCode::io;
 }
 
 Error io_error(const IoStatus& status, const std::string& path, const char* action) {

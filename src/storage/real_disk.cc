@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <filesystem>
 #include <string_view>
 
 #include "core/error.h"
@@ -142,6 +143,12 @@ class RealDisk : public Disk {
     if (::access(path.c_str(), F_OK) == 0) return true;
     if (errno != ENOENT && errno != ENOTDIR) fail_io(path, "examine", errno);
     return false;
+  }
+
+  void create_folder(const std::string& path) override {
+    std::error_code error;
+    std::filesystem::create_directories(path, error);
+    if (error) fail_io(path, "create the folder", error.value());
   }
 
   void remove(const std::string& path) override {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "core/room.h"
 #include "storage/aligned_buffer.h"
 
 namespace outsize {
@@ -107,6 +108,16 @@ void RequestQueue::settle(const MovedPiece& moved) {
   mover_->flush();
 }
 
+// A piece that met a full disk moves again once there is room. Without the lock: a piece in flight
+// is nobody else's, and others may go on asking.
+void RequestQueue::wait_if_full(MovedPiece& moved) {
+  if (!write_ || moved.result >= 0 || !is_no_space(static_cast<int>(-moved.result))) return;
+  Active& active = active_[moved.id];
+  if (!wait_for_room(file_.path(), active.piece.bytes)) return;
+  active.tries = 0;
+  moved.result = -EAGAIN;
+}
+
 // One thread waits in the mover, without the lock; the others wait until it has news.
 void RequestQueue::drive(std::unique_lock<std::mutex>& lock) {
   if (collecting_) {
@@ -116,6 +127,7 @@ void RequestQueue::drive(std::unique_lock<std::mutex>& lock) {
   collecting_ = true;
   lock.unlock();
   const int count = mover_->collect(moved_);
+  for (int i = 0; i < count; ++i) wait_if_full(moved_[static_cast<std::size_t>(i)]);
   lock.lock();
   collecting_ = false;
   for (int i = 0; i < count; ++i) settle(moved_[static_cast<std::size_t>(i)]);

@@ -70,6 +70,7 @@ class RequestQueue {
 
   void start_pieces();
   void settle(const MovedPiece& moved);
+  void wait_if_full(MovedPiece& moved);
   void end_piece(std::uint32_t id);
   void fail_request(Request& request, IoCode code, int error);
   void drive(std::unique_lock<std::mutex>& lock);

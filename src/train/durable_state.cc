@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <filesystem>
 #include <span>
 #include <type_traits>
 
@@ -123,20 +122,21 @@ void DurableState::remove_unfinished(const std::string& folder) {
 
 DurableState::DurableState(const std::string& folder, const Program& program, const Plan& plan,
                            std::int64_t scratch_bytes, std::uint64_t block_bytes,
-                           const StoreOptions& options)
-    : program_(program), plan_(plan), disk_(make_real_disk()) {
+                           const StoreOptions& options, Disk* disk)
+    : program_(program),
+      plan_(plan),
+      own_disk_(disk ? nullptr : make_real_disk()),
+      disk_(disk ? *disk : *own_disk_) {
   const std::string own = store_folder(folder);
-  std::error_code error;
-  std::filesystem::create_directories(own, error);
-  if (error) fail(ErrorKind::Io, "[run] {}: cannot be created; got '{}'", own, error.message());
+  disk_.create_folder(own);
   const StoreLayout layout = store_layout(plan, new_identity(), block_bytes);
-  if (StateStore::exists(*disk_, own)) {
-    store_ = StateStore::open(*disk_, own, options);
+  if (StateStore::exists(disk_, own)) {
+    store_ = StateStore::open(disk_, own, options);
     check_layout(layout);
   } else {
-    store_ = StateStore::create(*disk_, own, layout, options);
+    store_ = StateStore::create(disk_, own, layout, options);
   }
-  tiers_ = std::make_shared<DiskTiers>(*disk_, own, scratch_bytes, store_.get());
+  tiers_ = std::make_shared<DiskTiers>(disk_, own, scratch_bytes, store_.get());
 }
 
 void DurableState::check_layout(const StoreLayout& expected) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,11 +29,11 @@ struct HalfStep {
 class DurableState {
  public:
   // The store lies in `folder`/store; it is opened where there is one. Borrows program and plan.
-  // Throws InvalidArgument when it is another model's or optimizer's, OutOfMemory when the disk has
-  // too little room, Io, Corruption.
+  // `disk`: outlives the state; absent: this computer's. Throws InvalidArgument when it is another
+  // model's or optimizer's, OutOfMemory when the disk has too little room, Io, Corruption.
   DurableState(const std::string& folder, const Program& program, const Plan& plan,
                std::int64_t scratch_bytes, std::uint64_t block_bytes,
-               const StoreOptions& options = {});
+               const StoreOptions& options = {}, Disk* disk = nullptr);
 
   // The layout of the store to go on from; absent: there is none.
   static std::optional<StoreScheme> scheme_of(const std::string& folder);
@@ -70,7 +71,8 @@ class DurableState {
 
   const Program& program_;
   const Plan& plan_;
-  std::unique_ptr<Disk> disk_;
+  std::unique_ptr<Disk> own_disk_;  // absent where the caller gave one
+  Disk& disk_;
   std::unique_ptr<StateStore> store_;
   std::shared_ptr<DiskTiers> tiers_;
   std::string sealed_blob_;  // kept, so that its memory is taken once

@@ -199,12 +199,22 @@ std::int64_t TrainingEngine::store_file_bytes(std::optional<StoreScheme> scheme)
   return static_cast<std::int64_t>(Geometry(layout).file_bytes);
 }
 
-void TrainingEngine::allocate(const std::string& folder, const StoreOptions& options) {
+std::int64_t TrainingEngine::state_bytes() const {
+  std::int64_t bytes = 0;
+  for (const ParameterSpec& spec : specs_) {
+    bytes += spec.shape.numel() * size_of(spec.dtype);
+    for (const StateBuffer& state : rule_->state(spec)) bytes += state.count * size_of(state.dtype);
+  }
+  return bytes;
+}
+
+void TrainingEngine::allocate(const std::string& folder, const StoreOptions& options,
+                              Disk* disk) {
   std::shared_ptr<DiskTiers> tiers;
   if (durable()) {
-    durable_ =
-        std::make_unique<DurableState>(folder, program_, plan_, scratch_bytes(),
-                                       static_cast<std::uint64_t>(knobs_.store_block), options);
+    durable_ = std::make_unique<DurableState>(folder, program_, plan_, scratch_bytes(),
+                                              static_cast<std::uint64_t>(knobs_.store_block),
+                                              options, disk);
     tiers = durable_->tiers();
     if (const auto half = durable_->half_step()) plan_redo(half->first_call);
   }

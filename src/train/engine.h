@@ -71,6 +71,8 @@ class TrainingEngine {
   std::int64_t scratch_bytes() const;
   // Arena of all phases; takes memory on first use.
   std::int64_t arena_bytes() const { return arena_bytes_; }
+  // Weights and optimizer buffers, all of them: what a checkpoint holds.
+  std::int64_t state_bytes() const;
   // Model FLOPs of one step with a target everywhere: 6 per parameter and token, and causal
   // attention.
   double model_flops() const;
@@ -79,7 +81,8 @@ class TrainingEngine {
 
   // Maps the arena. Call once, before everything below. A durable plan opens or makes its store in
   // `folder`; throws as DurableState.
-  void allocate(const std::string& folder = {}, const StoreOptions& options = {});
+  void allocate(const std::string& folder = {}, const StoreOptions& options = {},
+                Disk* disk = nullptr);
   void load(const WeightReader& reader);
   void randomise(std::uint64_t seed);
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -23,8 +24,12 @@
 #include "report/process_memory.h"
 #include "report/progress.h"
 #include "report/run_folder.h"
+#include "train/background_save.h"
+#include "train/disk_use.h"
 #include "train/foretell.h"
+#include "train/kill_at.h"
 #include "train/model_source.h"
+#include "train/room_pause.h"
 #include "train/run_setup.h"
 #include "train/show_plan.h"
 #include "train/step_record.h"
@@ -118,6 +123,25 @@ PlanningOptions planning_options(const RunConfig& config, const MachineChoice& c
   return options;
 }
 
+// Room and bytes written, and whether both are within what the user has and allows.
+DiskUse checked_disk_use(const RunConfig& config, const Model& model, const TrainingEngine& engine,
+                         const PlanningOptions& planned, std::int64_t steps,
+                         const std::optional<Forecast>& forecast) {
+  std::optional<double> step_seconds;
+  if (forecast) step_seconds = forecast->step().seconds;
+  DiskUse use = disk_use(config, engine, steps, step_seconds);
+  require_room(use, config, engine.durable());
+  std::optional<std::int64_t> resident_budget;
+  if (config.budget.max_writes && use.writes.total() > *config.budget.max_writes &&
+      engine.durable() && !planned.durable) {
+    const TrainingEngine resident(model, training_shape(config),
+                                  optimizer_options(config.train.optimizer), 0);
+    resident_budget = resident.arena_bytes() + kProcessBytes;
+  }
+  require_writes(use, config, resident_budget);
+  return use;
+}
+
 class TrainingRun {
  public:
   TrainingRun(const RunConfig& config, const std::string& trace_path)
@@ -137,6 +161,23 @@ class TrainingRun {
       return {step_, false, 0};
     }
     if (!resumed) start();
+    const SignalWatch watch;
+    try {
+      train();
+    } catch (const Error&) {
+      const bool full_disk = pause_->gave_up();
+      ending_ = true;
+      if (!full_disk) throw;
+      progress_->note("the disk is still full: the run ends as it is durable");
+      return {durable_step(), true, static_cast<int>(received_signal)};
+    }
+    progress_->finish();
+    write_trace();
+    return {step_, received_signal != 0 && step_ < steps_, static_cast<int>(received_signal)};
+  }
+
+ private:
+  void train() {
     // The evaluation before the first step stands under step 0: a run without checkpoint makes it
     // again.
     metrics_.emplace(folder_.metrics_path(), folder_.tensorboard_path(),
@@ -144,7 +185,7 @@ class TrainingRun {
                      : step_ > 0 ? step_
                                  : -1);
     gemm_.emplace(config_.train.dtype);
-    const SignalWatch watch;
+    saved_at_ = seconds_now();
     if (step_ == 0) validate();  // where the model stands before it has learnt anything
     if (mended_) finish_mended_step();
     while (step_ < steps_ && received_signal == 0) {
@@ -153,12 +194,9 @@ class TrainingRun {
     }
     if (step_ == steps_) validate();
     save();
-    progress_->finish();
-    write_trace();
-    return {step_, received_signal != 0 && step_ < steps_, static_cast<int>(received_signal)};
+    saver_.finish();
   }
 
- private:
   void open_data() {
     tokenizer_ = source_.tokenizer();
     check_vocabulary();
@@ -186,10 +224,13 @@ class TrainingRun {
     steps_ = total_steps(config_, *train_data_);
     const TrainingShape shape = training_shape(config_);
     const MachineChoice choice = choose_machine(config_.machine);
-    engine_.emplace(source_.model(), shape, optimizer_options(config_.train.optimizer),
-                    planning_options(config_, choice));
+    const PlanningOptions planning = planning_options(config_, choice);
+    engine_.emplace(source_.model(), shape, optimizer_options(config_.train.optimizer), planning);
     if (choice.machine) forecast_.emplace(engine_->plan(), *choice.machine);
+    const DiskUse disk =
+        checked_disk_use(config_, source_.model(), *engine_, planning, steps_, forecast_);
     PlanContext context = plan_context(config_, steps_);
+    context.disk = &disk;
     context.forecast = forecast_ ? &*forecast_ : nullptr;
     context.machine_note = choice.note;
     ProgressOptions options = progress_to(STDERR_FILENO);
@@ -198,7 +239,15 @@ class TrainingRun {
     progress_.emplace(options);
     progress_->note(describe_plan(source_.model(), *engine_, context));
     if (engine_->durable()) link_store(config_);
-    engine_->allocate(config_.run);
+    pause_.emplace([this](std::string_view line) { progress_->note(line); },
+                   [this] { return received_signal != 0 || ending_; });
+    StoreOptions store;
+    if (kill_at_.armed())
+      store.on_kill_point = [this](KillPoint point) { kill_at_.reached(name_of(point)); };
+    engine_->allocate(config_.run, store);
+    engine_->executor().before_task = [this](const Task& task) {
+      if (task.kind == TaskKind::update) saver_.finish();
+    };
   }
 
   bool restore() { return engine_->durable() ? restore_store() : restore_checkpoint(); }
@@ -240,7 +289,7 @@ class TrainingRun {
   void after_step() {
     const TrainConfig& train = config_.train;
     if (train.eval_every > 0 && step_ % train.eval_every == 0 && step_ < steps_) validate();
-    if (train.save_every > 0 && step_ % train.save_every == 0 && step_ < steps_) save();
+    if (save_is_due() && step_ < steps_) save();
   }
 
   // The run began with everything in RAM. Its newest checkpoint becomes the store's first step;
@@ -311,6 +360,7 @@ class TrainingRun {
     ++step_;
     if (engine_->durable()) waiting_ = checkpoint_info(step_);
     metrics_->write(metrics);
+    kill_at_.reached("after_metrics");
     ProgressStep shown{step_,           metrics.loss, metrics.tokens,
                        metrics.seconds, std::nullopt, metrics.predicted_seconds};
     if (const double gflops = gemm_gflops(); gflops > 0)
@@ -374,14 +424,41 @@ class TrainingRun {
                                 metrics.validation_loss, metrics.seconds));
   }
 
+  // A store has every step anyway.
+  bool save_is_due() const {
+    if (engine_->durable()) return false;
+    const TrainConfig& train = config_.train;
+    return (train.save_every > 0 && step_ % train.save_every == 0) ||
+           (train.save_minutes > 0 && seconds_now() - saved_at_ >= 60 * train.save_minutes);
+  }
+
+  // A checkpoint goes on being written after this: see BackgroundSave.
   void save() {
     finish_step();
     if (engine_->durable() || step_ == 0 || step_ == saved_) return;
+    saver_.finish();
     metrics_->sync();
-    save_checkpoint(folder_.checkpoint_path(step_), checkpoint_info(step_), engine_->state());
     saved_ = step_;
+    saved_at_ = seconds_now();
+    saver_.start([this, info = checkpoint_info(step_), state = engine_->state()] {
+      write_checkpoint(info, state);
+    });
+  }
+
+  void write_checkpoint(const CheckpointInfo& info, const std::vector<NamedMemory>& state) {
+    const std::string path = folder_.checkpoint_path(info.step);
+    kill_at_.reached("before_checkpoint");
+    save_checkpoint(path, info, state, [this](const char* point) { kill_at_.reached(point); });
+    kill_at_.reached("after_checkpoint");
     folder_.prune_checkpoints(std::max<std::int64_t>(1, config_.train.keep_checkpoints));
-    progress_->note(fmt::format("step {}: saved {}", step_, folder_.checkpoint_path(step_)));
+    kill_at_.reached("after_prune");
+    progress_->note(fmt::format("step {}: saved {}", info.step, path));
+  }
+
+  // What a resume would go on from; 0 also when that is the beginning.
+  std::int64_t durable_step() const {
+    return engine_->durable() ? engine_->stored_step().value_or(0)
+                              : folder_.latest_checkpoint().value_or(0);
   }
 
   const RunConfig& config_;
@@ -404,6 +481,11 @@ class TrainingRun {
   std::optional<GemmMeter> gemm_;
   double gemm_gflops_ = 0, gemm_measured_at_ = -HUGE_VAL;  // of seconds_now
   std::int64_t step_ = 0, steps_ = 0, saved_ = -1;
+  double saved_at_ = 0;  // of seconds_now
+  std::atomic<bool> ending_{false};  // an error ends the run: nobody waits for room any more
+  KillAt kill_at_;
+  std::optional<RoomPause> pause_;
+  BackgroundSave saver_;  // last: it uses all of the above
 };
 
 }  // namespace
@@ -418,11 +500,16 @@ std::string show_plan(const RunConfig& config, bool json, const std::string& tra
   const ModelSource source(config.model);
   TrainingShape shape = training_shape(config);
   const MachineChoice choice = choose_machine(config.machine);
+  const PlanningOptions planning = planning_options(config, choice);
   const TrainingEngine engine(source.model(), shape, optimizer_options(config.train.optimizer),
-                              planning_options(config, choice));
+                              planning);
   std::optional<Forecast> forecast;
   if (choice.machine) forecast.emplace(engine.plan(), *choice.machine);
-  PlanContext context = plan_context(config, config.train.steps.value_or(0));
+  const std::int64_t steps = config.train.steps.value_or(0);
+  const DiskUse disk =
+      checked_disk_use(config, source.model(), engine, planning, steps, forecast);
+  PlanContext context = plan_context(config, steps);
+  context.disk = &disk;
   context.forecast = forecast ? &*forecast : nullptr;
   context.machine_note = choice.note;
   if (!trace_path.empty()) {

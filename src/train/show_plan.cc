@@ -50,7 +50,7 @@ Traffic traffic_of(const Plan& plan) {
 }
 
 // What goes to disk, and which plans were second.
-std::string describe_streams(const TrainingEngine& engine, const PlanContext& context) {
+std::string describe_streams(const TrainingEngine& engine) {
   const Plan& plan = engine.plan();
   if (engine.candidates().empty()) return "";
   const auto& fitting = engine.candidates();
@@ -70,13 +70,9 @@ std::string describe_streams(const TrainingEngine& engine, const PlanContext& co
                     show_bytes(engine.scratch_bytes()))
               : fmt::format("disk     two slots: {} on disk, scratch {}", show_bytes(two_slots),
                             show_bytes(engine.scratch_bytes()));
-  text += fmt::format("; per step {} read, {} written",
-                      show_bytes(static_cast<std::int64_t>(traffic.read)),
-                      show_bytes(static_cast<std::int64_t>(traffic.written)));
-  if (context.steps > 0)
-    text += fmt::format("; {:.2f} TB written in {} steps",
-                        traffic.written * static_cast<double>(context.steps) / 1e12, context.steps);
-  return text + "\n";
+  return text + fmt::format("; per step {} read, {} written\n",
+                            show_bytes(static_cast<std::int64_t>(traffic.read)),
+                            show_bytes(static_cast<std::int64_t>(traffic.written)));
 }
 
 }  // namespace
@@ -132,7 +128,8 @@ std::string describe_plan(const Model& model, const TrainingEngine& engine,
       "\nColumns are the peaks of each kind; gradients use memory that activations leave, so "
       "they\nadd up to more than the peak. The process itself takes at most {} beside it.\n",
       show_bytes(kProcessBytes));
-  text += fmt::format("\n{}", describe_streams(engine, context));
+  text += fmt::format("\n{}", describe_streams(engine));
+  if (context.disk != nullptr) text += describe(*context.disk);
   text += fmt::format("step     {:.2f} TFLOP of model arithmetic in {} tasks\n",
                       engine.model_flops() / 1e12, plan.tasks.size());
   if (context.forecast != nullptr)
@@ -168,7 +165,8 @@ nlohmann::json plan_to_json(const Model& model, const TrainingEngine& engine,
           {"predicted_seconds", known ? nlohmann::json(context.forecast->step().seconds) : nullptr},
           {"forecast",
            known ? forecast_to_json(*context.forecast, context.tokens(), context.steps) : nullptr},
-          {"machine_note", context.machine_note}};
+          {"machine_note", context.machine_note},
+          {"disk", context.disk != nullptr ? to_json(*context.disk) : nullptr}};
 }
 
 }  // namespace outsize

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "models/model.h"
+#include "train/disk_use.h"
 #include "train/engine.h"
 #include "train/foretell.h"
 
@@ -18,6 +19,7 @@ struct PlanContext {
   std::int64_t steps = 0;              // 0: unknown
   const Forecast* forecast = nullptr;  // borrowed; absent: no machine file
   std::string machine_note;            // as MachineChoice has it
+  const DiskUse* disk = nullptr;       // borrowed
 
   std::int64_t tokens() const { return rows * accumulation * sequence_length; }
 };

@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/room.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "formats/safetensors_writer.h"
@@ -56,13 +57,15 @@ void sync_folder(const std::string& folder) {
   ::close(descriptor);
 }
 
+// `f` may be called again.
 template <class F>
 void filesystem_or_fail(const std::string& folder, const char* what, F f) {
-  try {
-    f();
-  } catch (const fs::filesystem_error& error) {
-    fail(ErrorKind::Io, "[checkpoint] {}: {}; got '{}'", folder, what, error.code().message());
-  }
+  for (;;) try {
+      return f();
+    } catch (const fs::filesystem_error& error) {
+      if (is_no_space(error.code().value()) && wait_for_room(folder, 0)) continue;
+      fail(ErrorKind::Io, "[checkpoint] {}: {}; got '{}'", folder, what, error.code().message());
+    }
 }
 
 // Streams a stored tensor through `take` (bytes, count) and returns the hash of its bytes.
@@ -232,7 +235,8 @@ void write_files(const std::string& folder, const CheckpointInfo& info,
 }  // namespace
 
 void save_checkpoint(const std::string& folder, const CheckpointInfo& info,
-                     std::span<const NamedMemory> tensors) {
+                     std::span<const NamedMemory> tensors,
+                     const std::function<void(const char*)>& reached) {
   const std::string temporary = (fs::path(folder).parent_path() / kUnfinished).string();
   filesystem_or_fail(temporary, "cannot be created", [&] {
     fs::remove_all(temporary);
@@ -245,10 +249,12 @@ void save_checkpoint(const std::string& folder, const CheckpointInfo& info,
     fs::remove_all(temporary, ignored);  // a full disk needs the room more than we need the half
     throw;
   }
+  reached("mid_checkpoint");
   filesystem_or_fail(folder, "cannot be put in place", [&] {
     fs::remove_all(folder);
     fs::rename(temporary, folder);
   });
+  reached("before_checkpoint_sync");
   sync_folder(fs::path(folder).parent_path().string());
 }
 

@@ -36,9 +36,13 @@ class SimMover : public PieceMover {
       : disk_(disk), node_(std::move(node)) {
     pieces_.reserve(static_cast<std::size_t>(depth));
   }
-  void start(const FilePiece& piece) noexcept override { pieces_.push_back(piece); }
+  void start(const FilePiece& piece) noexcept override {
+    const std::lock_guard lock(disk_.mutex_);
+    pieces_.push_back(piece);
+  }
   void flush() noexcept override {}
   int collect(std::span<MovedPiece> moved) noexcept override {
+    const std::lock_guard lock(disk_.mutex_);
     std::size_t chosen = disk_.dice_.below(pieces_.size());
     if (disk_.dice_.chance(disk_.faults_.stall)) chosen = pieces_.size() - 1;  // the oldest waits
     const FilePiece piece = pieces_[chosen];
@@ -70,15 +74,22 @@ class SimFile : public RawFile {
   std::unique_ptr<PieceMover> make_mover(int depth) override {
     return std::make_unique<SimMover>(disk_, node_, depth);
   }
-  int sync() noexcept override { return disk_.sync(*node_); }
+  int sync() noexcept override {
+    const std::lock_guard lock(disk_.mutex_);
+    return disk_.sync(*node_);
+  }
   int allocate(std::uint64_t bytes) noexcept override {
+    const std::lock_guard lock(disk_.mutex_);
     if (!disk_.begin_operation()) return EIO;
     if (bytes > disk_.free_bytes_) return ENOSPC;
     node_->now.resize(bytes);
     node_->durable.resize(bytes);
     return 0;
   }
-  std::uint64_t size() const override { return node_->now.size(); }
+  std::uint64_t size() const override {
+    const std::lock_guard lock(disk_.mutex_);
+    return node_->now.size();
+  }
   void forget(std::uint64_t, std::uint64_t, bool) noexcept override {}
 
  private:
@@ -179,15 +190,18 @@ void SimDisk::lose_unsynced(SimNode& node) {
 }
 
 void SimDisk::set_faults(const SimFaults& faults) {
+  const std::lock_guard lock(mutex_);
   faults_ = faults;
   operations_ = 0;
 }
 
 void SimDisk::crash() {
+  const std::lock_guard lock(mutex_);
   crashed_ = true;
 }
 
 void SimDisk::restart() {
+  const std::lock_guard lock(mutex_);
   if (crashed_ && faults_.power) {
     names_ = durable_names_[dice_.below(durable_names_.size())];
     for (auto& [path, node] : names_) lose_unsynced(*node);
@@ -195,10 +209,12 @@ void SimDisk::restart() {
   // A killed process leaves its writes to the system, which goes on and may fail later.
   durable_names_ = crashed_ && !faults_.power ? durable_names_ : std::vector<Names>{names_};
   crashed_ = false;
-  set_faults({});
+  faults_ = {};
+  operations_ = 0;
 }
 
 std::unique_ptr<RawFile> SimDisk::create(const std::string& path) {
+  const std::lock_guard lock(mutex_);
   name_operation(path);
   names_[path] = std::make_shared<SimNode>();
   durable_names_.push_back(names_);
@@ -206,23 +222,27 @@ std::unique_ptr<RawFile> SimDisk::create(const std::string& path) {
 }
 
 std::unique_ptr<RawFile> SimDisk::open(const std::string& path) {
+  const std::lock_guard lock(mutex_);
   name_operation(path);
   if (!names_.count(path)) fail(ErrorKind::Io, "[{}] no such simulated file", path);
   return std::make_unique<SimFile>(*this, path, names_[path]);
 }
 
 bool SimDisk::exists(const std::string& path) {
+  const std::lock_guard lock(mutex_);
   name_operation(path);
   return names_.count(path) > 0;
 }
 
 void SimDisk::remove(const std::string& path) {
+  const std::lock_guard lock(mutex_);
   name_operation(path);
   names_.erase(path);
   durable_names_.push_back(names_);
 }
 
 void SimDisk::rename(const std::string& from, const std::string& to) {
+  const std::lock_guard lock(mutex_);
   name_operation(from);
   names_[to] = names_.at(from);
   names_.erase(from);
@@ -230,11 +250,13 @@ void SimDisk::rename(const std::string& from, const std::string& to) {
 }
 
 void SimDisk::sync_folder(const std::string& path) {
+  const std::lock_guard lock(mutex_);
   name_operation(path);
   durable_names_ = {names_};
 }
 
 std::unique_ptr<DiskLock> SimDisk::lock(const std::string& path) {
+  const std::lock_guard guard(mutex_);
   name_operation(path);
   if (!locks_[path].expired()) fail(ErrorKind::Io, "[{}] in use by process 0", path);
   auto held = std::make_shared<bool>(true);

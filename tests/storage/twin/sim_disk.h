@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,8 @@ struct SimNode {
   std::vector<SimRange> unsynced;
 };
 
+// Any thread. The seed decides what happens to the n-th operation; which operation is the n-th is
+// decided by the caller's threads, where there are several.
 class SimDisk : public Disk {
  public:
   explicit SimDisk(std::uint64_t seed) : dice_(seed) {}
@@ -56,25 +59,45 @@ class SimDisk : public Disk {
   std::unique_ptr<RawFile> create(const std::string& path) override;
   std::unique_ptr<RawFile> open(const std::string& path) override;
   bool exists(const std::string& path) override;
+  void create_folder(const std::string&) override {}  // it has every folder
   void remove(const std::string& path) override;
   void rename(const std::string& from, const std::string& to) override;
   void sync_folder(const std::string& path) override;
-  std::uint64_t free_bytes(const std::string&) override { return free_bytes_; }
+  std::uint64_t free_bytes(const std::string&) override {
+    const std::lock_guard lock(mutex_);
+    return free_bytes_;
+  }
   std::unique_ptr<DiskLock> lock(const std::string& path) override;
 
   // Operations are counted anew from here on.
   void set_faults(const SimFaults& faults);
-  void set_free_bytes(std::uint64_t bytes) { free_bytes_ = bytes; }
+  void set_free_bytes(std::uint64_t bytes) {
+    const std::lock_guard lock(mutex_);
+    free_bytes_ = bytes;
+  }
   // A planted bug: syncs of files say yes and do nothing.
-  void ignore_syncs(bool ignore) { ignore_syncs_ = ignore; }
+  void ignore_syncs(bool ignore) {
+    const std::lock_guard lock(mutex_);
+    ignore_syncs_ = ignore;
+  }
   // Everything fails from now on, until restart().
   void crash();
-  bool crashed() const { return crashed_; }
+  bool crashed() const {
+    const std::lock_guard lock(mutex_);
+    return crashed_;
+  }
   // What is left is on the disk; faults are off.
   void restart();
-  std::uint64_t operations() const { return operations_; }
+  std::uint64_t operations() const {
+    const std::lock_guard lock(mutex_);
+    return operations_;
+  }
   // How many bits have been turned and syncs have lost bytes: what may end in Corruption.
-  int damage_count() const { return damage_count_; }
+  int damage_count() const {
+    const std::lock_guard lock(mutex_);
+    return damage_count_;
+  }
+  // While no other thread uses the disk.
   SimNode& node(const std::string& path) { return *names_.at(path); }
 
  private:
@@ -82,6 +105,7 @@ class SimDisk : public Disk {
   friend class SimMover;
   using Names = std::map<std::string, std::shared_ptr<SimNode>>;
 
+  // All with the lock.
   bool begin_operation();  // false: the machine is down
   void name_operation(const std::string& path);
   void maybe_damage(SimNode& node);
@@ -91,6 +115,7 @@ class SimDisk : public Disk {
   void lose_unsynced(SimNode& node);
   void flip(std::byte& byte);
 
+  mutable std::mutex mutex_;  // of all below, the files' bytes and their movers' pieces included
   Dice dice_;
   SimFaults faults_;
   std::uint64_t operations_ = 0;
