@@ -18,8 +18,11 @@ void require_space(const fs::path& folder, std::int64_t bytes) {
   std::error_code error;
   const fs::space_info space = fs::space(folder.empty() ? "." : folder, error);
   if (!error && static_cast<std::int64_t>(space.available) < bytes)
-    fail(ErrorKind::Io, "[export] {}: not enough disk space; got {}; expected {}", folder.string(),
-         show_bytes(static_cast<std::int64_t>(space.available)), show_bytes(bytes));
+    fail(ErrorKind::OutOfMemory,
+         "[export] {}: too little room; got {} free; expected {}; try a folder on another disk, or "
+         "a smaller --dtype",
+         folder.string(), show_bytes(static_cast<std::int64_t>(space.available)),
+         show_bytes(bytes));
 }
 
 std::int64_t export_bytes(const Model& model, const std::string& dtype) {

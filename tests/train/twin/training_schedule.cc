@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -95,6 +96,36 @@ struct Reference {
   State state;
 };
 
+// How long accidents may wait: what happens in an undisturbed run with a store.
+struct Length {
+  explicit Length(const Reference& reference) {
+    SimDisk disk(1);
+    counts.resize(kKillPointCount);
+    const auto engine = reference.make({.knobs = knobs_by(1, reference.calls)});
+    engine->allocate(kFolder, {&disk, [this](KillPoint point) {
+                                 const std::lock_guard lock(mutex);
+                                 ++counts[static_cast<size_t>(point)];
+                               }});
+    engine->randomise(1);
+    engine->commit(0, "");
+    for (std::int64_t step = 1; step <= kSteps; ++step) {
+      const Batch& batch = reference.batch;
+      engine->step({&batch, 1}, batch.target_tokens, args_of(step));
+      engine->finish_updates();
+      engine->commit(step, "");
+    }
+    operations = disk.operations();
+  }
+  std::mutex mutex;
+  std::vector<std::uint64_t> counts;  // per kill point
+  std::uint64_t operations = 0;
+};
+
+const Length& run_length(const Reference& reference) {
+  static const Length length(reference);
+  return length;
+}
+
 const Reference& reference_of(std::uint64_t seed) {
   static const Reference f32(DType::f32), bf16(DType::bf16);
   return seed % 2 == 0 ? f32 : bf16;
@@ -105,6 +136,7 @@ class TrainingSchedule {
   explicit TrainingSchedule(const TrainingScheduleOptions& options)
       : options_(options),
         reference_(reference_of(options.seed)),
+        length_(run_length(reference_)),
         dice_(options.seed * 2 + 1),
         disk_(options.seed * 2 + 2) {}
 
@@ -124,9 +156,6 @@ class TrainingSchedule {
   }
 
  private:
-  // Operations and kill points of a run, about: later accidents never come.
-  static constexpr std::uint64_t kOperations = 1500, kKillPoints = 1200;
-
   // Six kinds by seed: crashes of the machine, kills of the process, and crashes with errors that
   // pass, with bits that turn, with errors of the disk, with everything.
   void draw_faults() {
@@ -136,25 +165,35 @@ class TrainingSchedule {
     const bool trouble = result_.starts < kMaxStarts / 2;  // lets every run come to its end
     if (trouble && (kind == 2 || everything)) faults.transient = 0.1;
     if (trouble && (kind == 3 || everything)) {
-      faults.read_flip = dice_.chance(0.3) ? 0.0005 : 0;
-      faults.rest_flip = dice_.chance(0.7) ? 0.001 : 0;
+      faults.read_flip = dice_.chance(0.3) ? 0.001 : 0;
+      faults.rest_flip = dice_.chance(0.7) ? 0.003 : 0;
     }
     if (trouble && (kind == 4 || everything)) {
       faults.io_error = dice_.chance(0.5) ? 0.001 : 0;
       faults.sync_error = dice_.chance(0.5) ? 0.03 : 0;
-      faults.no_space_from = dice_.below(kOperations);
+      faults.no_space_from = dice_.below(length_.operations);
       faults.no_space_until = faults.no_space_from + dice_.below(100);
     }
     patient_ = dice_.chance(0.7);
     kill_point_left_ = 0;
     if (crashes_left_ > 0) {
       --crashes_left_;
-      if (dice_.below(3) == 0)
-        kill_point_left_ = 1 + static_cast<std::int64_t>(dice_.below(kKillPoints));
+      if (dice_.below(2) == 0)
+        draw_kill_point();
       else
-        faults.crash_at = 1 + dice_.below(kOperations);
+        faults.crash_at = 1 + dice_.below(length_.operations);
     }
     disk_.set_faults(faults);
+  }
+
+  // Every point equally often, however often a run comes by.
+  void draw_kill_point() {
+    std::uint64_t times = 0;
+    while (times == 0) {
+      kill_point_ = static_cast<KillPoint>(dice_.below(kKillPointCount));
+      times = length_.counts[static_cast<size_t>(kill_point_)];
+    }
+    kill_point_left_ = 1 + static_cast<std::int64_t>(dice_.below(times));
   }
 
   // True when the run is over, one way or the other.
@@ -239,7 +278,7 @@ class TrainingSchedule {
   // Called by lanes.
   void reach(KillPoint point) {
     if (options_.plant) options_.plant(disk_, point);
-    if (--kill_point_left_ == 0) disk_.crash();
+    if (point == kill_point_ && --kill_point_left_ == 0) disk_.crash();
   }
 
   // What a later reader finds, on a disk that works again.
@@ -276,12 +315,14 @@ class TrainingSchedule {
 
   TrainingScheduleOptions options_;
   const Reference& reference_;
+  const Length& length_;
   Dice dice_;
   SimDisk disk_;
   TrainingResult result_;
   bool patient_ = false;
   std::atomic<int> pauses_{0};
   int crashes_left_ = 0;
+  KillPoint kill_point_ = KillPoint::after_allocate;
   std::atomic<std::int64_t> kill_point_left_{0};
   std::int64_t acknowledged_ = -1;
 };
