@@ -1,6 +1,6 @@
-// What a full disk does to whoever writes: it fails at once, unless somebody waits for room. Writers
-// of this process (core/file.h, storage, metrics, checkpoints) ask here before they give up, so that
-// a write goes on where it stood.
+// What a full disk does to whoever writes: it fails at once, unless somebody waits for room.
+// Writers of this process (core/file.h, storage, metrics, checkpoints) ask here before they give
+// up, so that a write goes on where it stood.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@ namespace outsize {
 // ENOSPC, EDQUOT.
 bool is_no_space(int error);
 
-// A write of `bytes` to `path` found no space: true when there may be some now and it shall be tried
-// again. False at once when nobody waits. Any thread; hold no lock that others need.
+// A write of `bytes` to `path` found no space: true when there may be some now and it shall be
+// tried again. False at once when nobody waits. Any thread; hold no lock that others need.
 bool wait_for_room(const std::string& path, std::uint64_t bytes) noexcept;
 
 // Answers wait_for_room while it lives; one at a time. `wait` must not throw and may be called by

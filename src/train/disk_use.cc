@@ -35,6 +35,12 @@ std::int64_t taken(const fs::path& path) {
   return bytes;
 }
 
+double entries(const fs::path& folder) {
+  std::error_code error;
+  fs::directory_iterator it(folder, error);
+  return error ? 0 : static_cast<double>(std::distance(it, fs::directory_iterator()));
+}
+
 // The folder, or the nearest one above it that is there.
 fs::path existing(const std::string& folder) {
   fs::path path = fs::absolute(folder).lexically_normal();
@@ -88,10 +94,10 @@ std::vector<DiskPart> parts_of(const RunConfig& config, const TrainingEngine& en
     add("scratch", folder, static_cast<double>(engine.scratch_bytes()), there("scratch"));
   } else {
     // A new one is whole before an old one goes.
-    const double kept =
-        std::min(static_cast<double>(config.train.keep_checkpoints) + 1, writes.checkpoints);
-    add("checkpoints", config.run, kept * writes.checkpoint,
-        static_cast<double>(taken(config.run + "/checkpoints")));
+    const std::string folder = config.run + "/checkpoints";
+    const double most = static_cast<double>(config.train.keep_checkpoints) + 1;
+    const double kept = std::min(most, entries(folder) + writes.checkpoints);
+    add("checkpoints", config.run, kept * writes.checkpoint, static_cast<double>(taken(folder)));
   }
   add("metrics", config.run, static_cast<double>(writes.steps) * kMetricsBytesPerStep,
       static_cast<double>(taken(config.run + "/metrics.jsonl") +
@@ -219,7 +225,8 @@ std::string describe(const DiskUse& use) {
                         show_bytes(room.free_bytes), room.folder, list_parts(room));
   const DiskWrites& writes = use.writes;
   text += fmt::format("writes   {} per step", show_written(writes.per_step));
-  if (writes.checkpoint > 0) text += fmt::format(", {} per checkpoint", show_written(writes.checkpoint));
+  if (writes.checkpoint > 0)
+    text += fmt::format(", {} per checkpoint", show_written(writes.checkpoint));
   if (writes.steps > 0)
     text += fmt::format("; {} in {} steps", show_written(writes.total()), writes.steps);
   return text + "\n";

@@ -1,6 +1,6 @@
 // What a run puts on disks, known before it starts: how much room it needs on which file system,
-// and how much it writes. Both come from the plan and the configuration alone; what the run's folder
-// holds already counts as there.
+// and how much it writes. Both come from the plan and the configuration alone; what the run's
+// folder holds already counts as there.
 #pragma once
 
 #include <cstdint>
@@ -30,11 +30,11 @@ struct DiskRoom {
 
 // Bytes; doubles, since a long run's writes need not fit an integer.
 struct DiskWrites {
-  double start = 0;            // the first copy of a store
-  double per_step = 0;         // what a plan streams and commits; metrics
-  double checkpoint = 0;       // one of them; 0: the run's state is in a store
-  double checkpoints = 0;      // how many
-  std::int64_t steps = 0;      // 0: unknown, and then no total
+  double start = 0;        // the first copy of a store
+  double per_step = 0;     // what a plan streams and commits; metrics
+  double checkpoint = 0;   // one of them; 0: the run's state is in a store
+  double checkpoints = 0;  // how many
+  std::int64_t steps = 0;  // 0: unknown, and then no total
   double total() const;
 };
 

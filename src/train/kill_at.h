@@ -10,8 +10,8 @@
 namespace outsize {
 
 // after_metrics: a step's lines are written, the step is not durable; the others of one checkpoint.
-inline constexpr const char* kRunKillPoints[] = {"after_metrics", "before_checkpoint",
-                                                 "mid_checkpoint", "before_checkpoint_sync",
+inline constexpr const char* kRunKillPoints[] = {"after_metrics",    "before_checkpoint",
+                                                 "mid_checkpoint",   "before_checkpoint_sync",
                                                  "after_checkpoint", "after_prune"};
 
 class KillAt {

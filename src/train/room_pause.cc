@@ -14,9 +14,9 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr seconds kRetry{2};      // between tries of one write
+constexpr seconds kRetry{2};       // between tries of one write
 constexpr milliseconds kLook{50};  // between looks at the user's wish
-constexpr seconds kTell{60};      // between lines about one pause
+constexpr seconds kTell{60};       // between lines about one pause
 // Writers that ask again within this time are still in the same pause.
 constexpr seconds kSamePause = 3 * kRetry;
 
@@ -43,11 +43,11 @@ void RoomPause::tell(const std::string& path, std::uint64_t bytes, Clock::time_p
     told_ = now;
   }
   const fs::path folder = fs::absolute(path).parent_path();
-  note_(fmt::format("paused: the disk of {} is full; a write to {} needs {} of it, {} are free; "
-                    "trying again every {} s; Ctrl-C ends the run",
-                    folder.string(), fs::path(path).filename().string(),
-                    show_bytes(static_cast<std::int64_t>(bytes)), show_free(folder),
-                    kRetry.count()));
+  note_(
+      fmt::format("paused: the disk of {} is full; a write to {} needs {} of it, {} are free; "
+                  "trying again every {} s; Ctrl-C ends the run",
+                  folder.string(), fs::path(path).filename().string(),
+                  show_bytes(static_cast<std::int64_t>(bytes)), show_free(folder), kRetry.count()));
 }
 
 bool RoomPause::wait(const std::string& path, std::uint64_t bytes) {

@@ -481,7 +481,7 @@ class TrainingRun {
   std::optional<GemmMeter> gemm_;
   double gemm_gflops_ = 0, gemm_measured_at_ = -HUGE_VAL;  // of seconds_now
   std::int64_t step_ = 0, steps_ = 0, saved_ = -1;
-  double saved_at_ = 0;  // of seconds_now
+  double saved_at_ = 0;              // of seconds_now
   std::atomic<bool> ending_{false};  // an error ends the run: nobody waits for room any more
   KillAt kill_at_;
   std::optional<RoomPause> pause_;
@@ -506,8 +506,7 @@ std::string show_plan(const RunConfig& config, bool json, const std::string& tra
   std::optional<Forecast> forecast;
   if (choice.machine) forecast.emplace(engine.plan(), *choice.machine);
   const std::int64_t steps = config.train.steps.value_or(0);
-  const DiskUse disk =
-      checked_disk_use(config, source.model(), engine, planning, steps, forecast);
+  const DiskUse disk = checked_disk_use(config, source.model(), engine, planning, steps, forecast);
   PlanContext context = plan_context(config, steps);
   context.disk = &disk;
   context.forecast = forecast ? &*forecast : nullptr;

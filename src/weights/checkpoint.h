@@ -37,9 +37,9 @@ struct CheckpointInfo {
 // depend on sizes. Throws Io (a full disk that nobody waits for included); what was durable before
 // stays whole. `reached` is told of the moments between: "mid_checkpoint" before the renaming,
 // "before_checkpoint_sync" after it.
-void save_checkpoint(const std::string& folder, const CheckpointInfo& info,
-                     std::span<const NamedMemory> tensors,
-                     const std::function<void(const char*)>& reached = [](const char*) {});
+void save_checkpoint(
+    const std::string& folder, const CheckpointInfo& info, std::span<const NamedMemory> tensors,
+    const std::function<void(const char*)>& reached = [](const char*) {});
 
 // Throws Corruption naming file and field, Io.
 CheckpointInfo read_checkpoint_info(const std::string& folder);

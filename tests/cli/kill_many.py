@@ -1,6 +1,6 @@
-"""kill -9 at hundreds of random instants: of runs that stream their state under budgets that change
-from start to start, and of runs with checkpoints whose intervals change. Every run is then left to end
-and must have the bits of one that was never disturbed.
+"""kill -9 at hundreds of random instants: of runs that stream their state under budgets that
+change from start to start, and of runs with checkpoints whose intervals change. Every run is then
+left to end and must have the bits of one that was never disturbed.
 
     OUTSIZE_PROGRAM=build/release/src/cli/outsize python3 -B tests/cli/kill_many.py --kills 300
 """
@@ -82,8 +82,8 @@ class KillMany(ProgramTest):
             support.shutil.rmtree(self.work / name)
             self.assertLess(runs, wanted + 10, "runs always ended before they could be killed")
         support.shutil.rmtree(self.work / "whole")
-        print(f"{kind.__name__}: {kills} kills in {runs} runs of {STEPS} steps, all as undisturbed, "
-              f"{time.monotonic() - begin:.0f} s", flush=True)
+        print(f"{kind.__name__}: {kills} kills in {runs} runs of {STEPS} steps, all as "
+              f"undisturbed, {time.monotonic() - begin:.0f} s", flush=True)
 
     def test_kill_many(self):
         print(f"seed {options.seed}", flush=True)

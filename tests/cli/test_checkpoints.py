@@ -111,6 +111,13 @@ class Damaged(ProgramTest):
         self.assertEqual([path.name for path in checkpoints(self.run_folder)],
                          ["step-15", "step-18", "step-20"])
 
+    def test_saves_by_time(self):
+        self.ok("train", self.config, "--set", "train.save_every=0", "--set",
+                "train.save_minutes=1e-9", "--set", "train.keep_checkpoints=100")
+        run = next(path.parent for path in self.work.glob("*/checkpoints"))
+        self.assertEqual([path.name for path in checkpoints(run)],
+                         [f"step-{step}" for step in range(4, 1 + len(metrics(run)[0]))])
+
     def test_doctor_names_each_checkpoint(self):
         self.ok("train", self.config, "--set", "train.save_every=5")
         result = self.ok("doctor", self.run_folder)
@@ -167,7 +174,7 @@ class FullDisk(ProgramTest):
         config.write_text(json.dumps(text))
         self.ok("train", config, "--set", "train.steps=3")
         (disk / "ballast").write_bytes(bytes(size))
-        self.refused(4, "train", config, says=("Io", "No space left"))
+        self.refused(5, "train", config, says=("OutOfMemory", "too little room", "checkpoints"))
         (disk / "ballast").unlink()
         self.finish_and_compare(config, run)
 

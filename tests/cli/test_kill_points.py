@@ -1,5 +1,5 @@
-"""The program kills itself at every named point of a run (docs/DURABILITY.md), is started again, and
-ends with the bits of a run that was left alone."""
+"""The program kills itself at every named point of a run (docs/DURABILITY.md), is started again,
+and ends with the bits of a run that was left alone."""
 
 import pathlib
 import re

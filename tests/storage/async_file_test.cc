@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "core/room.h"
 #include "storage/aligned_buffer.h"
 #include "storage/real_disk.h"
 #include "storage/temp_folder.h"
@@ -177,6 +178,29 @@ TEST(AsyncFile, TellsAFullDiskFromABrokenOne) {
   EXPECT_NE(message.find("[file] cannot read 4096 bytes at offset 4096"), std::string::npos);
   disk.set_faults({});
   EXPECT_TRUE(file.write_now(0, memory.data(), memory.size()).ok());
+}
+
+TEST(AsyncFile, WaitsForRoomInTheMiddleOfARequest) {
+  SimDisk disk(1);
+  AsyncFile file(disk.create("file"), kQueue);
+  ASSERT_TRUE(file.allocate(16 * kPageBytes).ok());
+  AlignedBuffer memory(16 * kPageBytes), back(16 * kPageBytes);
+  fill({memory.data(), memory.size()}, 1);
+  int asked = 0;
+  const RoomWaiter waiter([&](const std::string& path, std::uint64_t bytes) {
+    EXPECT_EQ(path, "file");
+    EXPECT_GT(bytes, 0u);
+    return ++asked < 3000;
+  });
+  // More often than a piece may be interrupted.
+  disk.set_faults({.no_space_from = 2, .no_space_until = 2500});
+  EXPECT_TRUE(file.write_now(0, memory.data(), memory.size()).ok());
+  EXPECT_GT(asked, 2000);
+  ASSERT_TRUE(file.read_now(0, back.data(), back.size()).ok());
+  EXPECT_EQ(std::memcmp(memory.data(), back.data(), back.size()), 0);
+  asked = 3000;  // gives up
+  disk.set_faults({.no_space_from = 1, .no_space_until = 1000});
+  EXPECT_EQ(file.write_now(0, memory.data(), memory.size()).code, IoCode::no_space);
 }
 
 TEST(RealDisk, LocksOncePerMachine) {

@@ -11,8 +11,8 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
-#include "core/room.h"
 #include "core/rng.h"
+#include "core/room.h"
 #include "storage/aligned_buffer.h"
 #include "train/engine.h"
 #include "train/tiny.h"
@@ -68,11 +68,11 @@ struct Reference {
   explicit Reference(DType dtype) : dtype(dtype), model(small_model()) {
     set_thread_count(1);
     batch = random_batch(kRows, kLength, 96, 1);
-    calls = model
-                ->program({.mode = BuildOptions::Mode::training,
-                           .tokens = kLength,
-                           .row_length = kLength})
-                .calls.size();
+    calls =
+        model
+            ->program(
+                {.mode = BuildOptions::Mode::training, .tokens = kLength, .row_length = kLength})
+            .calls.size();
     const auto engine = make({});
     engine->allocate();
     engine->randomise(1);
@@ -84,8 +84,8 @@ struct Reference {
   }
 
   std::unique_ptr<TrainingEngine> make(const PlanningOptions& options) const {
-    return std::make_unique<TrainingEngine>(
-        *model, TrainingShape{kRows, kLength, 1, dtype, false}, OptimizerOptions{}, options);
+    return std::make_unique<TrainingEngine>(*model, TrainingShape{kRows, kLength, 1, dtype, false},
+                                            OptimizerOptions{}, options);
   }
 
   DType dtype;
@@ -292,8 +292,8 @@ class TrainingSchedule {
       for (size_t e = 0; e < groups[g].extents.size(); ++e, ++items) {
         const ExtentSpec& extent = groups[g].extents[e];
         AlignedBuffer memory(extent.bytes);
-        const StoreStatus status = store->wait(
-            store->read({static_cast<int>(g), static_cast<int>(e), 0, extent.bytes}, memory.data()));
+        const StoreStatus status = store->wait(store->read(
+            {static_cast<int>(g), static_cast<int>(e), 0, extent.bytes}, memory.data()));
         if (!status.ok()) throw store->error(status);
         const std::string& expected = reference_.state.at(extent.name);
         require(std::equal(expected.begin(), expected.end(),

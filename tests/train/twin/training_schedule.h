@@ -1,6 +1,6 @@
-// One seeded training run, engine, executor and store as users have them, on a disk that fails; started
-// again after every accident, each time with another plan. The verdict: did it end as the run that
-// nothing disturbed, or stop and say what is damaged?
+// One seeded training run, engine, executor and store as users have them, on a disk that fails;
+// started again after every accident, each time with another plan. The verdict: did it end as the
+// run that nothing disturbed, or stop and say what is damaged?
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // Training under seeded faults of the disk: every run ends with the bits of the undisturbed one, or
-// stops and names what is damaged. OUTSIZE_TWIN_SCHEDULES=12000 is the long mode.
+// stops and names what is damaged. OUTSIZE_TWIN_SCHEDULES=0:12000 (first seed and the one after the
+// last) is the long mode.
 #include <gtest/gtest.h>
 
 #include <charconv>
@@ -11,20 +12,28 @@
 namespace outsize::train_test {
 namespace {
 
-std::uint64_t schedule_count() {
-  std::uint64_t count = 240;
+struct Seeds {
+  std::uint64_t first = 0, end = 240;
+};
+
+Seeds wanted_seeds() {
+  Seeds seeds;
   if (const char* text = std::getenv("OUTSIZE_TWIN_SCHEDULES")) {
     const std::string_view all(text);
-    EXPECT_EQ(std::from_chars(all.begin(), all.end(), count).ptr, all.end()) << all;
+    const auto first = std::from_chars(all.begin(), all.end(), seeds.first);
+    const bool more = first.ptr != all.end() && *first.ptr == ':';
+    EXPECT_TRUE(more && std::from_chars(first.ptr + 1, all.end(), seeds.end).ptr == all.end())
+        << all << "; expected FIRST:END";
   }
-  return count;
+  return seeds;
 }
 
 TEST(TrainingTwin, SurvivesEveryFaultOrNamesTheDamage) {
-  const std::uint64_t seeds = schedule_count();
+  const Seeds wanted = wanted_seeds();
+  const std::uint64_t seeds = wanted.end - wanted.first;
   std::uint64_t identical = 0, stopped = 0, crashes = 0, starts = 0, errors = 0, pauses = 0,
                 scratch = 0, wrong = 0;
-  for (std::uint64_t seed = 0; seed < seeds && wrong < 5; ++seed) {
+  for (std::uint64_t seed = wanted.first; seed < wanted.end && wrong < 5; ++seed) {
     const TrainingResult result = run_training_schedule({seed});
     identical += result.verdict == Verdict::identical;
     stopped += result.verdict == Verdict::stopped;
