@@ -208,8 +208,7 @@ std::int64_t TrainingEngine::state_bytes() const {
   return bytes;
 }
 
-void TrainingEngine::allocate(const std::string& folder, const StoreOptions& options,
-                              Disk* disk) {
+void TrainingEngine::allocate(const std::string& folder, const StoreOptions& options, Disk* disk) {
   std::shared_ptr<DiskTiers> tiers;
   if (durable()) {
     durable_ = std::make_unique<DurableState>(folder, program_, plan_, scratch_bytes(),

@@ -22,13 +22,19 @@ options = argparse.Namespace(kills=300, seed=20240613)
 
 
 class KillMany(ProgramTest):
-    def streamed(self):
+    def two_slots(self):
+        return self.streamed("two_slots")
+
+    def ring(self):
+        return self.streamed("ring")
+
+    def streamed(self, layout):
         """(changes, overrides of one start) of a run whose state is in a store."""
         changes = {"train__dtype": "bf16", "train__microbatch": 2, "train__steps": STEPS,
                    "train__eval_every": 5, "data__validation": str(self.work / "valid.jsonl")}
         plan = self.ok("plan", self.write_config("any", **changes), "--json").json()
         least = plan["arena_bytes"] * 3 // 4 + plan["process_bytes"]
-        changes["budget__memory"] = least
+        changes["budget__memory"], changes["budget__store"] = least, layout
         return changes, lambda dice: {"budget.memory": least + dice.choice((0, 1, 2, 4, 64)) * MIB}
 
     def resident(self):
@@ -89,8 +95,10 @@ class KillMany(ProgramTest):
         print(f"seed {options.seed}", flush=True)
         dice = random.Random(options.seed)
         self.tiny("qwen2", hidden_size=96, intermediate_size=384, vocab_size=4001)
-        self.hunt(self.streamed, dice, options.kills * 2 // 3)
-        self.hunt(self.resident, dice, options.kills - options.kills * 2 // 3)
+        third = options.kills // 3
+        self.hunt(self.two_slots, dice, third)
+        self.hunt(self.ring, dice, third)
+        self.hunt(self.resident, dice, options.kills - 2 * third)
 
 
 if __name__ == "__main__":

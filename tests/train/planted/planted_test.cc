@@ -65,6 +65,23 @@ TEST(TrainingPlanted, CommitRecordNotSynced) {
   });
 }
 
+TEST(TrainingPlanted, LogNotSynced) {
+  // Again two points that are close together: the log's record is there, the log is not.
+  expect_caught("log not synced", [] {
+    const Plant skip = skip_sync(KillPoint::before_log_sync, KillPoint::after_log_sync);
+    return [skip, turn = 2](SimDisk& disk, KillPoint point) mutable {
+      skip(disk, point);
+      if (point == KillPoint::after_log_record && --turn == 0) disk.crash();
+    };
+  });
+}
+
+TEST(TrainingPlanted, GroupNotSyncedBeforeItsOldPlaceIsReused) {
+  expect_caught("group not synced", [] {
+    return skip_sync(KillPoint::before_progress_sync, KillPoint::after_progress_sync);
+  });
+}
+
 TEST(TrainingPlanted, NoChecksum) {
   const Switch on(planted_no_checksum);
   expect_caught("no checksum", [] { return Plant(); });

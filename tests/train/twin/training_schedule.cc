@@ -45,13 +45,14 @@ StepArgs args_of(std::int64_t step) {
   return {.step = step, .lr = 1e-2, .clip = 0.5};
 }
 
-// Any choice of what comes and goes; every one has a store.
-PlanKnobs knobs_by(std::uint64_t seed, size_t calls) {
+// Any choice of what comes and goes; every one has a store, in one of its layouts.
+PlanKnobs knobs_by(std::uint64_t seed, bool ring, size_t calls) {
   const Rng rng(seed, 0x7477696e);
   std::uint64_t draws = 0;
   const auto chance = [&] { return rng.below(draws++, 2) == 1; };
   PlanKnobs knobs;
   knobs.durable = true;
+  knobs.ring = ring;
   knobs.vertical = chance();
   knobs.deferred = chance();
   for (auto* list :
@@ -98,14 +99,15 @@ struct Reference {
 
 // How long accidents may wait: what happens in an undisturbed run with a store.
 struct Length {
-  explicit Length(const Reference& reference) {
+  Length(const Reference& reference, bool ring) {
     SimDisk disk(1);
     counts.resize(kKillPointCount);
-    const auto engine = reference.make({.knobs = knobs_by(1, reference.calls)});
-    engine->allocate(kFolder, {&disk, [this](KillPoint point) {
-                                 const std::lock_guard lock(mutex);
-                                 ++counts[static_cast<size_t>(point)];
-                               }});
+    const auto engine = reference.make({.knobs = knobs_by(1, ring, reference.calls)});
+    const auto count = [this](KillPoint point) {
+      const std::lock_guard lock(mutex);
+      ++counts[static_cast<size_t>(point)];
+    };
+    engine->allocate(kFolder, {.on_kill_point = count}, &disk);
     engine->randomise(1);
     engine->commit(0, "");
     for (std::int64_t step = 1; step <= kSteps; ++step) {
@@ -121,9 +123,14 @@ struct Length {
   std::uint64_t operations = 0;
 };
 
-const Length& run_length(const Reference& reference) {
-  static const Length length(reference);
-  return length;
+const Length& run_length(const Reference& reference, bool ring) {
+  static const Length two_slots(reference, false), with_log(reference, true);
+  return ring ? with_log : two_slots;
+}
+
+// Each layout with every kind of trouble and both dtypes.
+bool has_ring(std::uint64_t seed) {
+  return seed / 12 % 2 == 1;
 }
 
 const Reference& reference_of(std::uint64_t seed) {
@@ -136,7 +143,7 @@ class TrainingSchedule {
   explicit TrainingSchedule(const TrainingScheduleOptions& options)
       : options_(options),
         reference_(reference_of(options.seed)),
-        length_(run_length(reference_)),
+        length_(run_length(reference_, has_ring(options.seed))),
         dice_(options.seed * 2 + 1),
         disk_(options.seed * 2 + 2) {}
 
@@ -238,15 +245,17 @@ class TrainingSchedule {
   void train() {
     const auto engine = reference_.make(
         {.knobs = knobs_by(options_.seed + static_cast<std::uint64_t>(result_.starts) * 1009,
-                           reference_.calls)});
-    engine->allocate(kFolder, {&disk_, [this](KillPoint point) { reach(point); }});
+                           has_ring(options_.seed), reference_.calls)});
+    engine->allocate(kFolder, {.on_kill_point = [this](KillPoint point) { reach(point); }}, &disk_);
     std::int64_t step = 0;
     if (const auto stored = engine->stored_step()) {
       step = *stored;
       require(engine->stored_blob() == fmt::format("step {}", step), "the blob is another step's");
       require(step >= acknowledged_ || disk_.damage_count() > 0,
               fmt::format("came back to step {} after step {} was durable", step, acknowledged_));
+      const bool waits = engine->stored_step_waits();
       engine->restore();
+      if (waits) commit(*engine, step);
     } else {
       require(acknowledged_ < 0 || disk_.damage_count() > 0, "the store is gone");
       engine->randomise(1);
@@ -260,6 +269,7 @@ class TrainingSchedule {
     while (step < kSteps) {
       if (!engine->updates_wait()) commit_waiting();
       const Batch& batch = reference_.batch;
+      engine->record = [step](double) { return fmt::format("step {}", step + 1); };
       const double loss = engine->step({&batch, 1}, batch.target_tokens, args_of(step + 1));
       require(loss == reference_.losses[static_cast<size_t>(step)],
               fmt::format("the loss of step {} is another one", step + 1));
