@@ -39,8 +39,9 @@ class RingRun {
     PlanKnobs knobs{.durable = true, .ring = true, .deferred = deferred};
     knobs.stream_weights = knobs.stream_state = std::vector<char>(calls, 1);
     knobs.offload_gradients = knobs.stream_weights;
-    knobs.offload_gradients.front() = 0;  // something of each kind
-    knobs.stream_state.back() = 0;
+    // Something of each kind: a block's state stays in RAM, and the embedding's gradient.
+    knobs.stream_weights[2] = knobs.stream_state[2] = 0;
+    knobs.offload_gradients.front() = 0;
     knobs.store_block = 4096;
     knobs.piece_elements = 2048;
     engine_ = std::make_unique<TrainingEngine>(*model_,
