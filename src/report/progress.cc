@@ -119,10 +119,10 @@ std::string Progress::line(const ProgressStep& step, int columns) const {
   if (seconds_.mean() > 0)
     parts.push_back({show_rate(tokens_.mean() / seconds_.mean()) + " tok/s", 3});
   if (step.gemm_share)
-    parts.push_back({fmt::format("{:.0f}% of GEMM", 100 * gemm_share_.mean()), 4});
+    parts.push_back({fmt::format("{:.0f}% of GEMM", 100 * gemm_share_.mean()), 5});
   std::string time = fmt::format("{:.2f} s/step", seconds_.mean());
-  if (step.predicted_seconds) time += fmt::format(" (plan {:.2f})", *step.predicted_seconds);
-  parts.push_back({time, 5});
+  if (step.predicted_seconds) time += fmt::format(" (plan {:.2f})", predicted_.mean());
+  parts.push_back({time, 4});
   const std::int64_t left = std::max<std::int64_t>(options_.total_steps - step.step, 0);
   parts.push_back({show_duration(static_cast<double>(left) * seconds_.mean()) + " left", 2});
   constexpr int kHighestRank = 5;
@@ -159,6 +159,7 @@ void Progress::step(const ProgressStep& step) {
   tokens_.add(static_cast<double>(step.tokens));
   seconds_.add(step.seconds);
   if (step.gemm_share) gemm_share_.add(*step.gemm_share);
+  if (step.predicted_seconds) predicted_.add(*step.predicted_seconds);
   last_ = step;
   drawn_last_ = false;
   const double now = options_.now();

@@ -44,7 +44,7 @@ class Progress {
  public:
   explicit Progress(ProgressOptions options);
 
-  // Loss and rates are shown smoothed over about ten steps.
+  // Loss, times and rates are shown smoothed over about ten steps.
   void step(const ProgressStep& step);
   // A line of its own that stays: an evaluation, a save.
   void note(std::string_view line);
@@ -73,6 +73,7 @@ class Progress {
   Smoothed tokens_;
   Smoothed seconds_;
   Smoothed gemm_share_;
+  Smoothed predicted_;
   std::optional<ProgressStep> last_;
   std::optional<double> drawn_at_;
   bool drawn_last_ = false;

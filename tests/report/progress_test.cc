@@ -99,6 +99,11 @@ TEST(Progress, NarrowTerminalsDropPartsNeverWrap) {
     const std::string& text = screen.writes.back();
     EXPECT_LT(text.size() - 4, static_cast<std::size_t>(screen.width)) << text;
   }
+  screen.width = 80;  // what was foretold comes before the share of a peak
+  screen.time += 1;
+  progress.step(step);
+  EXPECT_THAT(screen.writes.back(), HasSubstr("0.50 s/step (plan 0.40)"));
+  EXPECT_THAT(screen.writes.back(), Not(HasSubstr("GEMM")));
   screen.width = 30;
   screen.time += 1;
   progress.step(step);
