@@ -5,6 +5,7 @@
 #include "config/load.h"
 #include "config/reference.h"
 #include "train/run.h"
+#include "train/run_setup.h"
 
 namespace outsize {
 namespace {
@@ -12,7 +13,7 @@ namespace {
 struct RunOptions {
   std::string config;
   std::vector<std::string> overrides;
-  std::string trace;
+  std::string trace, machine, curve, svg;
   bool json = false;
 };
 
@@ -55,10 +56,22 @@ void add_plan_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("plan", "Show what a run will take, before it starts");
   auto options = add_run_options(*command);
   command->add_flag("--json", options->json, "One JSON object");
+  command->add_option("--machine", options->machine,
+                      "Machine file, also of another computer: its rates, and its RAM as budget");
   command->add_option("--trace", options->trace, "File for the foretold step (Perfetto)");
+  CLI::Option* curve =
+      command->add_option("--curve", options->curve, "memory: step time over memory budgets")
+          ->check(CLI::IsMember({"memory"}));
+  command->add_option("--svg", options->svg, "File for a picture of the curve")->needs(curve);
   command->callback([options] {
-    fmt::print("{}", show_plan(load_config(options->config, options->overrides), options->json,
-                               options->trace));
+    RunConfig config = load_config(options->config, options->overrides);
+    if (!options->machine.empty()) plan_for(options->machine, config);
+    const auto report = [](const std::string& what) {
+      fmt::print(stderr, "planning {} ...\n", what);
+    };
+    fmt::print("{}", options->curve.empty()
+                         ? show_plan(config, options->json, options->trace)
+                         : show_memory_curve(config, options->json, options->svg, report));
   });
 }
 

@@ -360,12 +360,13 @@ class Planner {
     const auto top = std::max_element(by_kind.begin(), by_kind.end()) - by_kind.begin();
     const auto kind = static_cast<BufferKind>(top);
     const double gib = 1.0 / (1 << 30);
-    fail(ErrorKind::OutOfMemory,
-         "[plan] the run does not fit its memory budget; got a peak of {:.2f} GiB ({} {:.2f} GiB); "
-         "expected at most {:.2f} GiB; try {}",
-         static_cast<double>(plan_.arena_bytes) * gib, name_of(kind),
-         static_cast<double>(by_kind[static_cast<size_t>(top)]) * gib,
-         static_cast<double>(request_.budget_bytes) * gib, advice(kind));
+    throw OverBudget(
+        plan_.arena_bytes,
+        fmt::format("[plan] the run does not fit its memory budget; got a peak of {:.2f} GiB ({} "
+                    "{:.2f} GiB); expected at most {:.2f} GiB; try {}",
+                    static_cast<double>(plan_.arena_bytes) * gib, name_of(kind),
+                    static_cast<double>(by_kind[static_cast<size_t>(top)]) * gib,
+                    static_cast<double>(request_.budget_bytes) * gib, advice(kind)));
   }
 
   // What lowers the largest kind most.

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "core/error.h"
 #include "graph/differentiate.h"
 #include "graph/program.h"
 #include "plan/plan.h"
@@ -97,7 +98,18 @@ struct PlanRequest {
 // call from the last, microbatch by microbatch. False: only vertical plans do.
 bool can_be_horizontal(const PlanRequest& request);
 
-// Deterministic. Throws OutOfMemory, before anything is read or allocated, when the arena exceeds
+// OutOfMemory, with the arena that the plan would have taken.
+class OverBudget : public Error {
+ public:
+  OverBudget(std::int64_t arena_bytes, const std::string& message)
+      : Error(ErrorKind::OutOfMemory, message), arena_bytes_(arena_bytes) {}
+  std::int64_t arena_bytes() const { return arena_bytes_; }
+
+ private:
+  std::int64_t arena_bytes_;
+};
+
+// Deterministic. Throws OverBudget, before anything is read or allocated, when the arena exceeds
 // the budget; the message says what takes most and the cheapest change that would help.
 Plan make_plan(const PlanRequest& request);
 

@@ -56,20 +56,34 @@ double share_of(double part, double whole) {
   return whole > 0 ? part / whole : 0;
 }
 
-void add_events(const Program& program, const Plan& plan, const std::vector<TaskTime>& times,
-                const char* group, std::vector<TraceEvent>& events) {
-  for (size_t t = 0; t < plan.tasks.size(); ++t) {
+double length_of(const TaskTime& time) {
+  return time.end_seconds - time.start_seconds;
+}
+
+// One side of a trace.
+struct Timeline {
+  const char* name;
+  const std::vector<TaskTime>* times;  // absent: there is no such side
+};
+
+void add_events(const Program& program, const Plan& plan, const Timeline& timeline,
+                const Timeline& other, std::vector<TraceEvent>& events) {
+  for (size_t t = 0; timeline.times != nullptr && t < plan.tasks.size(); ++t) {
     const Task& task = plan.tasks[t];
-    const TaskTime& time = times[t];
-    events.push_back({group,
-                      name_of(task.resource),
-                      task_name(program, task),
-                      time.start_seconds,
-                      time.end_seconds - time.start_seconds,
-                      {{"task", static_cast<double>(t)},
-                       {"gflop", task.flops / 1e9},
-                       {"megabytes", task.bytes / 1e6},
-                       {"foretold_alone_ms", task.seconds * 1e3}}});
+    const TaskTime& time = (*timeline.times)[t];
+    TraceEvent event{timeline.name,
+                     name_of(task.resource),
+                     task_name(program, task),
+                     time.start_seconds,
+                     length_of(time),
+                     {{"task", static_cast<double>(t)},
+                      {"gflop", task.flops / 1e9},
+                      {"megabytes", task.bytes / 1e6},
+                      {"foretold_alone_ms", task.seconds * 1e3}}};
+    if (other.times != nullptr)
+      event.numbers.emplace_back(fmt::format("{}_ms", other.name),
+                                 length_of((*other.times)[t]) * 1e3);
+    events.push_back(std::move(event));
   }
 }
 
@@ -136,33 +150,68 @@ Machine typical_machine() {
   return machine;
 }
 
+Simulation play(const Plan& plan, const Machine& machine, double target_share) {
+  Plan thinned = plan;
+  for (Task& task : thinned.tasks) task.seconds -= (1 - target_share) * task.target_seconds;
+  return simulate(thinned, simulated(machine));
+}
+
 Forecast::Forecast(const Plan& plan, const Machine& machine) {
-  const SimulatedMachine how = simulated(machine);
-  full_ = simulate(plan, how);
-  Plan without = plan;
-  for (Task& task : without.tasks) task.seconds -= task.target_seconds;
-  seconds_without_targets_ = simulate(without, how).seconds;
+  full_ = simulate(plan, simulated(machine));
+  seconds_without_targets_ = play(plan, machine, 0).seconds;
 }
 
 double Forecast::seconds(double target_share) const {
   return seconds_without_targets_ + (full_.seconds - seconds_without_targets_) * target_share;
 }
 
+Forecast::Limit Forecast::limit() const {
+  constexpr double kNearlyAll = 0.9;
+  const auto busiest = std::max_element(full_.busy.begin(), full_.busy.end());
+  const double share = share_of(*busiest, full_.seconds);
+  return {share >= kNearlyAll ? name_of(static_cast<Resource>(busiest - full_.busy.begin()))
+                              : "waiting",
+          share};
+}
+
+namespace {
+
+// Which resources the chain of tasks that wait for each other, from first to last, goes through.
+std::string describe_chain(const Simulation& step) {
+  std::string text;
+  for (const Resource resource : kResources) {
+    const double share = share_of(step.critical[static_cast<size_t>(resource)], step.seconds);
+    if (share > 0)
+      text +=
+          fmt::format("{}{} {:.0f} %", text.empty() ? "" : ", ", name_of(resource), 100 * share);
+  }
+  return text;
+}
+
+std::string describe_limit(const Forecast& forecast) {
+  const auto [name, busy_share] = forecast.limit();
+  if (name != "waiting")
+    return fmt::format("limit    {}: busy {:.0f} % of the step\n", name, 100 * busy_share);
+  return fmt::format(
+      "limit    waiting: none is busy more than {:.0f} % of the step; its longest chain is {}\n",
+      100 * busy_share, describe_chain(forecast.step()));
+}
+
+}  // namespace
+
 std::string describe_forecast(const Forecast& forecast, std::int64_t tokens, std::int64_t steps) {
   const Simulation& step = forecast.step();
-  const auto limit = static_cast<size_t>(step.limit);
   std::string text = fmt::format("         {:.2f} s foretold = {:.1f} tok/s  ", step.seconds,
                                  share_of(static_cast<double>(tokens), step.seconds));
   for (const Resource resource : kResources) {
     const double busy = step.busy[static_cast<size_t>(resource)];
     if (busy > 0) text += fmt::format(" {} {:.2f} s ·", name_of(resource), busy);
   }
-  text += fmt::format(" cpu idle {:.2f} s   limit: {} ({:.0f} %)\n", step.idle(Resource::cpu),
-                      name_of(step.limit), 100 * share_of(step.critical[limit], step.seconds));
+  text += fmt::format(" cpu idle {:.2f} s\n", step.idle(Resource::cpu));
   if (steps > 0)
     text += fmt::format("         {} steps, {} without validation and saving\n", steps,
                         show_duration(static_cast<double>(steps) * step.seconds));
-  return text;
+  return text + describe_limit(forecast);
 }
 
 nlohmann::json forecast_to_json(const Forecast& forecast, std::int64_t tokens, std::int64_t steps) {
@@ -180,7 +229,8 @@ nlohmann::json forecast_to_json(const Forecast& forecast, std::int64_t tokens, s
           {"busy_seconds", busy},
           {"idle_seconds", idle},
           {"critical_seconds", critical},
-          {"limit", name_of(step.limit)},
+          {"limit", forecast.limit().name},
+          {"limit_busy_share", forecast.limit().busy_share},
           {"run_seconds", steps > 0 ? nlohmann::json(static_cast<double>(steps) * step.seconds)
                                     : nlohmann::json(nullptr)}};
 }
@@ -188,8 +238,10 @@ nlohmann::json forecast_to_json(const Forecast& forecast, std::int64_t tokens, s
 std::string step_trace(const Program& program, const Plan& plan, const Simulation* simulation,
                        const std::vector<TaskTime>* measured) {
   std::vector<TraceEvent> events;
-  if (simulation != nullptr) add_events(program, plan, simulation->tasks, "foretold", events);
-  if (measured != nullptr) add_events(program, plan, *measured, "measured", events);
+  const Timeline foretold{"foretold", simulation != nullptr ? &simulation->tasks : nullptr};
+  const Timeline real{"measured", measured};
+  add_events(program, plan, foretold, real, events);
+  add_events(program, plan, real, foretold, events);
   return trace_json(events);
 }
 

@@ -26,6 +26,9 @@ std::string show_age(const Machine& machine, double now);
 
 SimulatedMachine simulated(const Machine& machine);
 
+// The plan with targets at a share of the positions, in [0, 1], on a described machine.
+Simulation play(const Plan& plan, const Machine& machine, double target_share);
+
 // Stands in where nothing was measured: rates of an ordinary laptop, so that plans can be compared.
 // No time is foretold from it.
 Machine typical_machine();
@@ -40,6 +43,14 @@ class Forecast {
   // With targets at a share of the positions, in [0, 1]: the head works on those alone.
   double seconds(double target_share) const;
 
+  // What the step's time hangs on: a resource that is busy nearly all the time, or none
+  // ("waiting"), where tasks wait for each other.
+  struct Limit {
+    std::string name;       // of a resource, or "waiting"
+    double busy_share = 0;  // of the busiest resource
+  };
+  Limit limit() const;
+
  private:
   Simulation full_;
   double seconds_without_targets_;
@@ -50,8 +61,8 @@ class Forecast {
 std::string describe_forecast(const Forecast& forecast, std::int64_t tokens, std::int64_t steps);
 nlohmann::json forecast_to_json(const Forecast& forecast, std::int64_t tokens, std::int64_t steps);
 
-// A trace of the simulated step; with `measured` (one per task) the real one beside it. Either may
-// be absent.
+// A trace of the simulated step; with `measured` (one per task) the real one beside it, and at each
+// bar what the other one says. Either may be absent.
 std::string step_trace(const Program& program, const Plan& plan, const Simulation* simulation,
                        const std::vector<TaskTime>* measured);
 

@@ -24,10 +24,13 @@
 #include "report/process_memory.h"
 #include "report/progress.h"
 #include "report/run_folder.h"
+#include "report/run_summary.h"
 #include "train/background_save.h"
 #include "train/disk_use.h"
+#include "train/explain.h"
 #include "train/foretell.h"
 #include "train/kill_at.h"
+#include "train/memory_curve.h"
 #include "train/model_source.h"
 #include "train/room_pause.h"
 #include "train/run_setup.h"
@@ -111,8 +114,7 @@ std::optional<StoreScheme> store_scheme(const RunConfig& config) {
 
 PlanningOptions planning_options(const RunConfig& config, const MachineChoice& choice) {
   const bool durable = DurableState::scheme_of(config.run).has_value();
-  PlanningOptions options{.budget_bytes = arena_budget(config.budget.memory),
-                          .machine = choice.machine ? &*choice.machine : nullptr,
+  PlanningOptions options{.machine = choice.machine ? &*choice.machine : nullptr,
                           .may_use_disk = true,
                           .durable = durable,
                           .store = store_scheme(config)};
@@ -140,6 +142,19 @@ DiskUse checked_disk_use(const RunConfig& config, const Model& model, const Trai
   }
   require_writes(use, config, resident_budget);
   return use;
+}
+
+// Sets the budget and plans. Throws OutOfMemory where no plan fits, with what would.
+void plan_engine(const Model& model, const RunConfig& config, PlanningOptions& planning,
+                 std::optional<TrainingEngine>& engine) {
+  try {
+    planning.budget_bytes = arena_budget(config.budget.memory);
+    engine.emplace(model, training_shape(config), optimizer_options(config.train.optimizer),
+                   planning);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::OutOfMemory) throw;
+    refuse(Trials(model, config, planning));
+  }
 }
 
 class TrainingRun {
@@ -172,6 +187,8 @@ class TrainingRun {
       return {durable_step(), true, static_cast<int>(received_signal)};
     }
     progress_->finish();
+    if (summary_.steps() > 0)
+      progress_->note(summary_.text(peak_rss_bytes(), engine_->arena_bytes() + kProcessBytes));
     write_trace();
     return {step_, received_signal != 0 && step_ < steps_, static_cast<int>(received_signal)};
   }
@@ -222,16 +239,17 @@ class TrainingRun {
 
   void prepare_engine() {
     steps_ = total_steps(config_, *train_data_);
-    const TrainingShape shape = training_shape(config_);
     const MachineChoice choice = choose_machine(config_.machine);
-    const PlanningOptions planning = planning_options(config_, choice);
-    engine_.emplace(source_.model(), shape, optimizer_options(config_.train.optimizer), planning);
+    machine_ = choice.machine;
+    PlanningOptions planning = planning_options(config_, choice);
+    plan_engine(source_.model(), config_, planning, engine_);
     if (choice.machine) forecast_.emplace(engine_->plan(), *choice.machine);
     const DiskUse disk =
         checked_disk_use(config_, source_.model(), *engine_, planning, steps_, forecast_);
     PlanContext context = plan_context(config_, steps_);
     context.disk = &disk;
     context.forecast = forecast_ ? &*forecast_ : nullptr;
+    context.machine = machine_ ? &*machine_ : nullptr;
     context.machine_note = choice.note;
     ProgressOptions options = progress_to(STDERR_FILENO);
     options.total_steps = steps_;
@@ -337,8 +355,8 @@ class TrainingRun {
     const double lr = learning_rate(schedule_, config_.train.optimizer.lr, step_ + 1, steps_);
     StepMetrics metrics{.step = step_ + 1, .target_tokens = targets, .lr = lr};
     for (const Batch& batch : microbatches_) metrics.tokens += batch.real_tokens;
-    if (forecast_)
-      metrics.predicted_seconds = forecast_->seconds(static_cast<double>(targets) / positions());
+    target_share_ = static_cast<double>(targets) / positions();
+    if (forecast_) metrics.predicted_seconds = forecast_->seconds(target_share_);
     const auto measure = [&](double loss) {
       metrics.loss = loss;
       metrics.grad_norm = engine_->gradient_norm();
@@ -361,6 +379,7 @@ class TrainingRun {
     if (engine_->durable()) waiting_ = checkpoint_info(step_);
     metrics_->write(metrics);
     kill_at_.reached("after_metrics");
+    summary_.add(metrics.seconds, metrics.predicted_seconds);
     ProgressStep shown{step_,           metrics.loss, metrics.tokens,
                        metrics.seconds, std::nullopt, metrics.predicted_seconds};
     if (const double gflops = gemm_gflops(); gflops > 0)
@@ -402,9 +421,11 @@ class TrainingRun {
     if (trace_path_.empty()) return;
     const auto& times = engine_->executor().times();
     const bool ran = !times.empty() && times.back().end_seconds > 0;
-    write_text_atomically(
-        trace_path_, step_trace(engine_->program(), engine_->plan(),
-                                forecast_ ? &forecast_->step() : nullptr, ran ? &times : nullptr));
+    std::optional<Simulation> foretold;
+    if (machine_) foretold = play(engine_->plan(), *machine_, target_share_);
+    write_text_atomically(trace_path_,
+                          step_trace(engine_->program(), engine_->plan(),
+                                     foretold ? &*foretold : nullptr, ran ? &times : nullptr));
   }
 
   void validate() {
@@ -471,6 +492,7 @@ class TrainingRun {
   std::optional<BatchSource> batches_;
   std::optional<ValidationSource> validation_;
   std::optional<TrainingEngine> engine_;
+  std::optional<Machine> machine_;    // absent: no machine file
   std::optional<Forecast> forecast_;  // absent: no machine file
   std::optional<Progress> progress_;
   std::vector<Batch> microbatches_;
@@ -480,6 +502,8 @@ class TrainingRun {
   std::optional<StepMetrics> mended_;      // of the step that a crash had cut short
   std::optional<GemmMeter> gemm_;
   double gemm_gflops_ = 0, gemm_measured_at_ = -HUGE_VAL;  // of seconds_now
+  RunSummary summary_;
+  double target_share_ = 1;  // of the last step's positions, those with a target
   std::int64_t step_ = 0, steps_ = 0, saved_ = -1;
   double saved_at_ = 0;              // of seconds_now
   std::atomic<bool> ending_{false};  // an error ends the run: nobody waits for room any more
@@ -498,27 +522,51 @@ RunOutcome run_training(const RunConfig& config, const std::string& trace_path) 
 std::string show_plan(const RunConfig& config, bool json, const std::string& trace_path) {
   if (config.threads > 0) set_thread_count(config.threads);
   const ModelSource source(config.model);
-  TrainingShape shape = training_shape(config);
   const MachineChoice choice = choose_machine(config.machine);
-  const PlanningOptions planning = planning_options(config, choice);
-  const TrainingEngine engine(source.model(), shape, optimizer_options(config.train.optimizer),
-                              planning);
+  PlanningOptions planning = planning_options(config, choice);
+  std::optional<TrainingEngine> engine;
+  const double start = seconds_now();
+  plan_engine(source.model(), config, planning, engine);
+  const double planning_seconds = seconds_now() - start;
   std::optional<Forecast> forecast;
-  if (choice.machine) forecast.emplace(engine.plan(), *choice.machine);
+  if (choice.machine) forecast.emplace(engine->plan(), *choice.machine);
   const std::int64_t steps = config.train.steps.value_or(0);
-  const DiskUse disk = checked_disk_use(config, source.model(), engine, planning, steps, forecast);
+  const DiskUse disk = checked_disk_use(config, source.model(), *engine, planning, steps, forecast);
   PlanContext context = plan_context(config, steps);
   context.disk = &disk;
   context.forecast = forecast ? &*forecast : nullptr;
+  context.machine = planning.machine;
   context.machine_note = choice.note;
   if (!trace_path.empty()) {
     if (!forecast)
       fail(ErrorKind::InvalidArgument, "[plan] a trace needs foretold times; {}", choice.note);
-    write_text_atomically(trace_path,
-                          step_trace(engine.program(), engine.plan(), &forecast->step(), nullptr));
+    write_text_atomically(
+        trace_path, step_trace(engine->program(), engine->plan(), &forecast->step(), nullptr));
   }
-  if (json) return plan_to_json(source.model(), engine, context).dump() + "\n";
-  return describe_plan(source.model(), engine, context);
+  const Trials trials(source.model(), config, planning);
+  const Explanation why =
+      explain(trials, trial_of(*engine, trials.config().budget.memory.value()), planning_seconds);
+  if (!json) return describe_plan(source.model(), *engine, context) + describe(why);
+  nlohmann::json result = plan_to_json(source.model(), *engine, context);
+  result["explanation"] = to_json(why);
+  return result.dump() + "\n";
+}
+
+std::string show_memory_curve(const RunConfig& config, bool json, const std::string& svg_path,
+                              const std::function<void(const std::string&)>& report) {
+  if (config.threads > 0) set_thread_count(config.threads);
+  const ModelSource source(config.model);
+  const MachineChoice choice = choose_machine(config.machine);
+  const Trials trials(source.model(), config, planning_options(config, choice));
+  const MemoryCurve curve = memory_curve(trials, {.report = report});
+  const TrainingShape shape = training_shape(config);
+  if (!svg_path.empty())
+    write_text_atomically(
+        svg_path,
+        to_svg(curve, fmt::format("{}, {}, {}, {} x {} rows of {} tokens per step", config.model,
+                                  config.train.optimizer.name, name_of(shape.dtype),
+                                  shape.accumulation, shape.rows, shape.sequence_length)));
+  return json ? to_json(curve).dump() + "\n" : describe(curve);
 }
 
 }  // namespace outsize

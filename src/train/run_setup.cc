@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "machine/host.h"
+#include "machine/machine_file.h"
 #include "models/model.h"
 #include "train/show_plan.h"
 
@@ -97,6 +98,12 @@ std::int64_t free_disk_bytes(const std::string& folder) {
     fail(ErrorKind::Io, "[run] {}: its free space is not known; got '{}'", path.string(),
          error.message());
   return static_cast<std::int64_t>(space.available);
+}
+
+void plan_for(const std::string& machine_path, RunConfig& config) {
+  const Machine machine = read_machine(machine_path);
+  config.machine = machine_path;
+  if (!config.budget.memory) config.budget.memory = machine.usable_ram_bytes();
 }
 
 }  // namespace outsize

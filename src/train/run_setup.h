@@ -30,4 +30,8 @@ std::int64_t arena_budget(std::optional<std::int64_t> memory);
 // Bytes that may still be allocated in the folder, or where it will be made. Throws Io.
 std::int64_t free_disk_bytes(const std::string& folder);
 
+// Makes the configuration one for the computer that a machine file describes: with its rates, and
+// all its usable RAM where no budget is named. Throws as read_machine.
+void plan_for(const std::string& machine_path, RunConfig& config);
+
 }  // namespace outsize

@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "core/isa.h"
 #include "core/parallel.h"
+#include "train/tier_table.h"
+#include "train/trial.h"
 
 namespace outsize {
 namespace {
@@ -15,10 +18,6 @@ std::int64_t parameter_count(const TrainingEngine& engine) {
   for (const ProgramParameter& parameter : engine.program().parameters)
     count += parameter.type.shape.numel();
   return count;
-}
-
-std::int64_t peak_of(const Plan& plan, BufferKind kind) {
-  return plan.peak_bytes_by_kind[static_cast<size_t>(kind)];
 }
 
 std::string show_count(std::int64_t count) {
@@ -36,17 +35,19 @@ std::string show_bytes(std::int64_t bytes) {
 
 namespace {
 
-struct Traffic {
-  double read = 0, written = 0;  // bytes per step
-};
-
-Traffic traffic_of(const Plan& plan) {
-  Traffic traffic;
-  for (const Task& task : plan.tasks) {
-    if (task.kind == TaskKind::read) traffic.read += task.bytes;
-    if (task.kind == TaskKind::write) traffic.written += task.bytes;
-  }
-  return traffic;
+// What the machine file says, as far as plans hang on it.
+std::string describe_rates(const Machine& machine, DType dtype) {
+  const auto& gemm =
+      dtype == DType::bf16 ? machine.cpu.gemm_bf16_gflops : machine.cpu.gemm_f32_gflops;
+  std::string text;
+  if (gemm) text += fmt::format(" · {} {:.2f} TFLOP/s", name_of(dtype), gemm->median / 1e3);
+  text += fmt::format(" · RAM {}", show_bytes(machine.usable_ram_bytes()));
+  if (machine.disk)
+    text += fmt::format(" · disk {:.1f} read, {:.1f} write GB/s",
+                        machine.disk->read_gb_per_second.median,
+                        machine.disk->write_gb_per_second.median);
+  const std::string age = show_age(machine, static_cast<double>(std::time(nullptr)));
+  return age.empty() ? text : text + fmt::format(" ({})", age);
 }
 
 // What goes to disk, and which plans were second.
@@ -56,8 +57,10 @@ std::string describe_streams(const TrainingEngine& engine) {
   const auto& fitting = engine.candidates();
   std::string text = fmt::format("plan     {}", fitting.front().name);
   if (fitting.size() > 1 && fitting.front().seconds > 0)
-    text += fmt::format("; next: {}, +{:.1f} %", fitting[1].name,
-                        100 * (fitting[1].seconds / fitting[0].seconds - 1));
+    text += fmt::format(
+        "; next: {}, {}+{:.1f} %", fitting[1].name,
+        context.forecast != nullptr ? fmt::format("{:.2f} s, ", fitting[1].seconds) : "",
+        100 * (fitting[1].seconds / fitting[0].seconds - 1));
   text += "\n";
   if (!engine.durable()) return text;
   const Traffic traffic = traffic_of(plan);
@@ -110,20 +113,14 @@ std::string describe_plan(const Model& model, const TrainingEngine& engine,
       fmt::format("model    {} {} parameters ({} layers, width {}, vocabulary {}{})\n", info.family,
                   show_count(parameter_count(engine)), info.layers, info.width, info.vocabulary,
                   info.tied ? ", tied" : "");
-  text += fmt::format("machine  {} threads, {}\n", thread_count(), name_of(active_isa()));
+  text += fmt::format(
+      "machine  {} threads, {}{}\n", thread_count(), name_of(active_isa()),
+      context.machine != nullptr ? describe_rates(*context.machine, context.dtype) : "");
   text += fmt::format("run      {}, {}, {} x {} rows of {} tokens per step{}\n\n",
                       context.optimizer, name_of(context.dtype), context.accumulation, context.rows,
                       context.sequence_length,
                       context.steps > 0 ? fmt::format(", {} steps", context.steps) : "");
-  text += fmt::format("{:<6}{:>12}{:>12}{:>12}{:>13}{:>12}{:>12}{:>12}\n", "tier", "weights",
-                      "optimizer", "gradients", "activations", "workspace", "peak", "budget");
-  text += fmt::format("{:<6}", "RAM");
-  for (BufferKind kind : {BufferKind::weights, BufferKind::optimizer, BufferKind::gradients})
-    text += fmt::format("{:>12}", show_bytes(peak_of(plan, kind)));
-  text += fmt::format(
-      "{:>13}{:>12}{:>12}{:>12}\n", show_bytes(peak_of(plan, BufferKind::activations)),
-      show_bytes(peak_of(plan, BufferKind::workspace)), show_bytes(engine.arena_bytes()),
-      context.budget_bytes > 0 ? show_bytes(context.budget_bytes) : "none");
+  text += tier_table(plan, engine.arena_bytes(), context.budget_bytes);
   text += fmt::format(
       "\nColumns are the peaks of each kind; gradients use memory that activations leave, so "
       "they\nadd up to more than the peak. The process itself takes at most {} beside it.\n",
@@ -142,10 +139,13 @@ nlohmann::json plan_to_json(const Model& model, const TrainingEngine& engine,
                             const PlanContext& context) {
   const Plan& plan = engine.plan();
   const bool known = context.forecast != nullptr;
-  nlohmann::json kinds = nlohmann::json::object();
-  for (int kind = 0; kind < kBufferKindCount; ++kind)
-    kinds[name_of(static_cast<BufferKind>(kind))] =
-        plan.peak_bytes_by_kind[static_cast<size_t>(kind)];
+  const auto disk_bytes = disk_bytes_by_kind(plan);
+  nlohmann::json kinds = nlohmann::json::object(), on_disk = nlohmann::json::object();
+  for (int kind = 0; kind < kBufferKindCount; ++kind) {
+    const auto k = static_cast<size_t>(kind);
+    kinds[name_of(static_cast<BufferKind>(kind))] = plan.peak_bytes_by_kind[k];
+    on_disk[name_of(static_cast<BufferKind>(kind))] = disk_bytes[k];
+  }
   return {{"family", model.info().family},
           {"parameters", parameter_count(engine)},
           {"rows", context.rows},
@@ -155,6 +155,7 @@ nlohmann::json plan_to_json(const Model& model, const TrainingEngine& engine,
           {"optimizer", context.optimizer},
           {"steps", context.steps},
           {"peak_bytes_by_kind", kinds},
+          {"disk_bytes_by_kind", on_disk},
           {"arena_bytes", engine.arena_bytes()},
           {"process_bytes", kProcessBytes},
           {"budget_bytes", context.budget_bytes},

@@ -20,6 +20,7 @@ struct PlanContext {
   const Forecast* forecast = nullptr;  // borrowed; absent: no machine file
   std::string machine_note;            // as MachineChoice has it
   const DiskUse* disk = nullptr;       // borrowed
+  const Machine* machine = nullptr;    // borrowed; absent: no machine file
 
   std::int64_t tokens() const { return rows * accumulation * sequence_length; }
 };

@@ -84,8 +84,8 @@ TEST(Foretell, ThePlanTellsItsTime) {
   PlanContext context{2, 2, 32, DType::f32, "adamw", 0, 1000};
   context.forecast = &it.forecast;
   EXPECT_THAT(describe_plan(*it.model, it.engine, context),
-              testing::AllOf(HasSubstr("s foretold"), HasSubstr("limit: cpu (100 %)"),
-                             HasSubstr("1000 steps")));
+              testing::AllOf(HasSubstr("s foretold"), HasSubstr("1000 steps"),
+                             HasSubstr("limit    cpu: busy 100 % of the step")));
   const nlohmann::json json = plan_to_json(*it.model, it.engine, context);
   const double seconds = json["predicted_seconds"].get<double>();
   EXPECT_EQ(seconds, it.forecast.step().seconds);
@@ -107,11 +107,46 @@ TEST(Foretell, TheTraceHasEveryTaskOnceOnEachSide) {
   for (const auto& event : trace["traceEvents"])
     if (event["ph"] == "X")
       seen[event["pid"].get<int>()].push_back(event["args"]["task"].get<int>());
+  for (const auto& event : trace["traceEvents"]) {
+    if (event["ph"] != "X") continue;
+    const bool foretold = event["args"].contains("measured_ms");  // what the other side says
+    ASSERT_NE(foretold, event["args"].contains("foretold_ms"));
+    EXPECT_NEAR(
+        foretold ? event["args"]["measured_ms"].get<double>() : event["dur"].get<double>() / 1e3,
+        250, 1e-6);
+  }
   ASSERT_EQ(seen.size(), 2u);
   for (const auto& [side, tasks] : seen) {
     ASSERT_EQ(tasks.size(), plan.tasks.size());
     for (size_t t = 0; t < tasks.size(); ++t) EXPECT_EQ(tasks[t], static_cast<int>(t));
   }
+}
+
+TEST(Foretell, TargetsAreATimelineToo) {
+  const Foretold it(5);
+  const Plan& plan = it.engine.plan();
+  EXPECT_DOUBLE_EQ(play(plan, it.machine, 1).seconds, it.forecast.step().seconds);
+  EXPECT_DOUBLE_EQ(play(plan, it.machine, 0).seconds, it.forecast.seconds(0));
+  EXPECT_NEAR(play(plan, it.machine, 0.3).seconds, it.forecast.seconds(0.3), 1e-12);
+}
+
+// Two resources, each busy half of the time: neither is the limit.
+TEST(Foretell, WhereTasksWaitForEachOtherThatIsTheLimit) {
+  Plan plan;
+  for (int t = 0; t < 4; ++t) {
+    Task task{.resource = t % 2 == 0 ? Resource::cpu : Resource::disk_read, .seconds = 1};
+    if (t > 0) task.after = {t - 1};
+    plan.tasks.push_back(std::move(task));
+  }
+  const Machine machine = made_up(10);
+  const Forecast waiting(plan, machine);
+  EXPECT_EQ(waiting.limit().name, "waiting");
+  EXPECT_DOUBLE_EQ(waiting.limit().busy_share, 0.5);
+  EXPECT_THAT(describe_forecast(waiting, 1, 0),
+              HasSubstr("limit    waiting: none is busy more than 50 % of the step; its longest "
+                        "chain is cpu 50 %, disk_read 50 %"));
+  plan.tasks[3].seconds = 100;
+  EXPECT_EQ(Forecast(plan, machine).limit().name, "disk_read");
 }
 
 TEST(Foretell, TheMachineFileIsLookedAtBeforeItIsBelieved) {
