@@ -144,7 +144,7 @@ DiskUse checked_disk_use(const RunConfig& config, const Model& model, const Trai
   return use;
 }
 
-// Sets the budget and plans. Throws OutOfMemory where no plan fits, with what would.
+// Sets the budget and plans. Throws OutOfMemory where no plan fits memory or disk, with what would.
 void plan_engine(const Model& model, const RunConfig& config, PlanningOptions& planning,
                  std::optional<TrainingEngine>& engine) {
   try {
@@ -153,7 +153,11 @@ void plan_engine(const Model& model, const RunConfig& config, PlanningOptions& p
                    planning);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::OutOfMemory) throw;
-    refuse(Trials(model, config, planning));
+    PlanningOptions any_disk = planning;
+    any_disk.disk_bytes.reset();
+    const Trials trials(model, config, any_disk);
+    if (trials.plan(trials.config()).fits) throw;  // it is the disk that is too small
+    refuse(trials);
   }
 }
 

@@ -51,7 +51,7 @@ std::string describe_rates(const Machine& machine, DType dtype) {
 }
 
 // What goes to disk, and which plans were second.
-std::string describe_streams(const TrainingEngine& engine) {
+std::string describe_streams(const TrainingEngine& engine, const PlanContext& context) {
   const Plan& plan = engine.plan();
   if (engine.candidates().empty()) return "";
   const auto& fitting = engine.candidates();
@@ -77,10 +77,6 @@ std::string describe_streams(const TrainingEngine& engine) {
                             show_bytes(static_cast<std::int64_t>(traffic.read)),
                             show_bytes(static_cast<std::int64_t>(traffic.written)));
 }
-
-}  // namespace
-
-namespace {
 
 nlohmann::json layout_name(const TrainingEngine& engine) {
   if (!engine.durable()) return nullptr;
@@ -125,7 +121,7 @@ std::string describe_plan(const Model& model, const TrainingEngine& engine,
       "\nColumns are the peaks of each kind; gradients use memory that activations leave, so "
       "they\nadd up to more than the peak. The process itself takes at most {} beside it.\n",
       show_bytes(kProcessBytes));
-  text += fmt::format("\n{}", describe_streams(engine));
+  text += fmt::format("\n{}", describe_streams(engine, context));
   if (context.disk != nullptr) text += describe(*context.disk);
   text += fmt::format("step     {:.2f} TFLOP of model arithmetic in {} tasks\n",
                       engine.model_flops() / 1e12, plan.tasks.size());
