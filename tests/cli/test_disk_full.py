@@ -2,6 +2,7 @@
 that ends with the bits of a run that never paused. Needs the right to mount a tmpfs; skipped
 otherwise."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -42,7 +43,10 @@ class Disk:
 
     def fill(self, leave=0):
         with open(self.filler, "ab") as file:
-            os.posix_fallocate(file.fileno(), file.tell(), max(self.free() - leave, 1))
+            while self.free() > leave:  # a run that writes meanwhile may leave less than asked for
+                with contextlib.suppress(OSError):
+                    size = os.fstat(file.fileno()).st_size
+                    os.posix_fallocate(file.fileno(), size, self.free() - leave)
 
     def empty(self):
         self.filler.unlink()
