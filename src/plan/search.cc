@@ -32,7 +32,8 @@ class Search {
       : request_(request),
         options_(options),
         calls_(request.program->calls.size()),
-        levers_(request) {}
+        levers_(request),
+        budget_(request.budget_bytes) {}
 
   SearchResult run() {
     request_.knobs.durable = options_.durable;
@@ -62,6 +63,7 @@ class Search {
     const std::int64_t budget = request_.budget_bytes;
     Plan plan = plan_anyway();
     if (budget <= 0 || plan.arena_bytes <= budget) return plan;
+    if (plan.arena_bytes <= budget_) return std::nullopt;  // only more than it may take just now
     if (smallest_bytes_ == 0 || plan.arena_bytes < smallest_bytes_) {
       smallest_bytes_ = plan.arena_bytes;
       smallest_ = request_.knobs;
@@ -181,13 +183,18 @@ class Search {
     PlanKnobs& knobs = request_.knobs;
     std::optional<Plan> plan = try_plan();
     if (!plan) return;
+    const PlanKnobs streamed = knobs;
     const std::vector<Lever> levers = by_worth(way, *plan);
     // First what costs nothing: RAM that is free until the peak, or after it.
     const std::int64_t budget = std::exchange(request_.budget_bytes, plan->arena_bytes);
     for (const Lever lever : levers) move(lever, way.recompute, *plan);
     request_.budget_bytes = budget;
     for (const Lever lever : levers) move(lever, way.recompute, *plan);
-    if (!parts_fit()) return;
+    if (!parts_fit()) {
+      knobs = streamed;
+      plan = try_plan();
+      if (!plan || !parts_fit()) return;
+    }
     read_further_ahead(*plan);
     keep(fmt::format("{}, {}{}", knobs.vertical ? "call by call" : "microbatch by microbatch",
                      name_of(way), knobs.deferred ? ", updates with the next forward" : ""),
@@ -285,6 +292,7 @@ class Search {
   const SearchOptions& options_;
   size_t calls_;
   Levers levers_;
+  std::int64_t budget_;  // bytes
   SearchResult result_;
   std::int64_t smallest_bytes_ = 0;
   PlanKnobs smallest_;

@@ -342,6 +342,14 @@ TEST(StreamingPlans, OfTheSearchFitTheirBudgets) {
       EXPECT_GE(candidate.seconds, engine->candidates().front().seconds) << candidate.name;
   }
   EXPECT_THROW(plan(all / 100), Error);
+  // Down to where nothing fits: what does not is refused for its memory.
+  for (int percent = 36; percent > 2; percent -= 2) {
+    try {
+      EXPECT_LE(plan(all * percent / 100)->arena_bytes(), all * percent / 100) << percent;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::OutOfMemory) << percent << ": " << error.what();
+    }
+  }
 }
 
 TEST(StreamingPlans, RefuseTheStoreOfAnotherModel) {
