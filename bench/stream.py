@@ -18,6 +18,7 @@ from steps import HERE, last_json, spread
 SHAPES = [
     ("GPT-2 124M 4×512", "gpt2-124m", 4, 512, [None, "1GiB"]),
     ("Qwen2.5-0.5B 8×1,024", "qwen2.5-0.5b", 8, 1024, [None, "4.4GiB", "2.3GiB"]),
+    ("Qwen2.5-1.5B 8×1,024", "qwen2.5-1.5b", 8, 1024, ["4GiB"]),
 ]
 SMOKE = [("GPT-2 124M 1×16", "gpt2-124m", 1, 16, ["900MiB"])]
 

@@ -77,7 +77,7 @@ TEST(Explain, ChangesAreTriedByPlanning) {
   EXPECT_DOUBLE_EQ(memory.seconds, resident.seconds);
   EXPECT_LT(memory.seconds, why.base.seconds);
   EXPECT_LT(disk.seconds, 0.9 * why.base.seconds);
-  EXPECT_LT(moments.written_bytes, why.base.written_bytes);
+  EXPECT_LT(moments.store_bytes, why.base.store_bytes);
   const std::string text = describe(why);
   for (const char* part : {"+1 GiB RAM", "a disk twice as fast", "moments in bf16", " %)"})
     EXPECT_THAT(text, HasSubstr(part));
