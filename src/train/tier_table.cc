@@ -73,19 +73,18 @@ Kinds disk_bytes_by_kind(const Plan& plan) {
     for (size_t i = 0; i < items.size(); ++i)
       bytes[static_cast<size_t>(i == 0 ? BufferKind::weights : BufferKind::optimizer)] +=
           items[i].bytes;
+  for (const StoreItem& item : plan.log)
+    bytes[static_cast<size_t>(BufferKind::gradients)] += item.bytes;
   return bytes;
 }
 
-std::string tier_table(const Plan& plan, std::int64_t arena_bytes, std::int64_t budget_bytes) {
-  constexpr std::int64_t kSlots = 2;  // of the store
+std::string tier_table(const Plan& plan, const TierSizes& sizes) {
   std::string text =
       fmt::format("{:<6}{:>12}{:>12}{:>12}{:>13}{:>12}{:>12}{:>12}\n", "tier", "weights",
                   "optimizer", "gradients", "activations", "workspace", "peak", "budget");
-  text += row("RAM", plan.peak_bytes_by_kind, arena_bytes);
-  text += fmt::format("{:>12}\n", budget_bytes > 0 ? show_bytes(budget_bytes) : "none");
-  if (plan.store_bytes > 0)
-    text += row("disk", disk_bytes_by_kind(plan), kSlots * plan.store_bytes + plan.scratch_bytes) +
-            '\n';
+  text += row("RAM", plan.peak_bytes_by_kind, sizes.arena_bytes);
+  text += fmt::format("{:>12}\n", sizes.budget_bytes > 0 ? show_bytes(sizes.budget_bytes) : "none");
+  if (sizes.disk_bytes > 0) text += row("disk", disk_bytes_by_kind(plan), sizes.disk_bytes) + '\n';
   return text;
 }
 

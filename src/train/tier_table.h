@@ -9,11 +9,15 @@
 
 namespace outsize {
 
-// Bytes per kind that lie on disk at most at one time: one copy of what the store keeps, and what
-// passes through scratch.
+// Bytes per kind that lie on disk at most at one time: one copy of what the store keeps, its log,
+// and what passes through scratch.
 std::array<std::int64_t, kBufferKindCount> disk_bytes_by_kind(const Plan& plan);
 
-// `arena_bytes`: of all phases. `budget_bytes`: of the arena, 0: none.
-std::string tier_table(const Plan& plan, std::int64_t arena_bytes, std::int64_t budget_bytes);
+struct TierSizes {
+  std::int64_t arena_bytes = 0;   // of all phases
+  std::int64_t budget_bytes = 0;  // of the arena; 0: none
+  std::int64_t disk_bytes = 0;    // of all files, with every copy of the state; 0: none
+};
+std::string tier_table(const Plan& plan, const TierSizes& sizes);
 
 }  // namespace outsize

@@ -71,8 +71,11 @@ Trial Trials::plan(const RunConfig& config, const Machine* machine) const {
     return trial_of(engine, trial.memory_bytes);
   } catch (const OverBudget& error) {
     trial.peak_bytes = error.arena_bytes() + kProcessBytes;
-    return trial;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::OutOfMemory) throw;
+    trial.peak_bytes = trial.memory_bytes + trial.memory_bytes / 4;  // of a disk that is too small
   }
+  return trial;
 }
 
 Trial Trials::plan_with(std::int64_t memory_bytes) const {

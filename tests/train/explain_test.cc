@@ -215,7 +215,7 @@ TEST(TierTable, TellsWhatLiesOnDisk) {
   EXPECT_GT(of(BufferKind::gradients) + of(BufferKind::activations), 0);
   EXPECT_LE(std::max(of(BufferKind::gradients), of(BufferKind::activations)),
             engine.plan().scratch_bytes);
-  EXPECT_THAT(tier_table(engine.plan(), 1 << 20, 0), HasSubstr("\ndisk "));
+  EXPECT_THAT(tier_table(engine.plan(), {1 << 20, 0, 1 << 20}), HasSubstr("\ndisk "));
 }
 
 }  // namespace
