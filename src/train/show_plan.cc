@@ -116,7 +116,9 @@ std::string describe_plan(const Model& model, const TrainingEngine& engine,
                       context.optimizer, name_of(context.dtype), context.accumulation, context.rows,
                       context.sequence_length,
                       context.steps > 0 ? fmt::format(", {} steps", context.steps) : "");
-  text += tier_table(plan, engine.arena_bytes(), context.budget_bytes);
+  text +=
+      tier_table(plan, {engine.arena_bytes(), context.budget_bytes,
+                        engine.durable() ? engine.store_file_bytes() + engine.scratch_bytes() : 0});
   text += fmt::format(
       "\nColumns are the peaks of each kind; gradients use memory that activations leave, so "
       "they\nadd up to more than the peak. The process itself takes at most {} beside it.\n",

@@ -16,8 +16,8 @@ namespace outsize {
 struct Trial {
   bool fits = false;
   std::int64_t memory_bytes = 0;  // the budget, for the whole process
-  // What of it is used. Where no plan fits, the least that was found to be needed; where the disk is
-  // what is too small, a guess.
+  // What of it is used. Where no plan fits, the least that was found to be needed; where it is the
+  // disk that is too small, a guess.
   std::int64_t peak_bytes = 0;
   std::string way;                           // as Candidate::name
   double seconds = 0;                        // of a step; means nothing without a machine
