@@ -43,7 +43,7 @@ class Planner {
         tasks_.emit(plan_, {request_.knobs.read_ahead_bytes, request_.knobs.write_behind_bytes,
                             request_.knobs.fill_bytes});
     place_buffers(plan_, hold);
-    add_dependencies(plan_);
+    if (!request_.places_only) add_dependencies(plan_);
     check_budget();
     return std::move(plan_);
   }

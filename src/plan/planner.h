@@ -88,6 +88,7 @@ struct PlanRequest {
   // The variants Recompute::cheap and everything, per program segment; empty: there are none.
   std::vector<std::vector<SegmentProfile>> recomputing;
   PlanKnobs knobs;
+  bool places_only = false;  // no dependencies: enough to see what fits
   // begin, middle and end only where knobs.deferred, redo only where knobs.ring.
   StepPart part = StepPart::whole;
   int first_call = 0;  // redo: the updates of calls before it are done

@@ -60,16 +60,29 @@ class Search {
 
   // Absent when it does not fit.
   std::optional<Plan> try_plan() {
-    const std::int64_t budget = request_.budget_bytes;
     Plan plan = plan_anyway();
-    if (budget <= 0 || plan.arena_bytes <= budget) return plan;
-    if (plan.arena_bytes <= budget_) return std::nullopt;  // only more than it may take just now
+    if (fits(plan)) return plan;
+    return std::nullopt;
+  }
+
+  // Is there room for the knobs as they are?
+  bool try_places() {
+    request_.places_only = true;
+    const bool room = fits(plan_anyway());
+    request_.places_only = false;
+    return room;
+  }
+
+  bool fits(const Plan& plan) {
+    const std::int64_t budget = request_.budget_bytes;
+    if (budget <= 0 || plan.arena_bytes <= budget) return true;
+    if (plan.arena_bytes <= budget_) return false;  // only more than it may take just now
     if (smallest_bytes_ == 0 || plan.arena_bytes < smallest_bytes_) {
       smallest_bytes_ = plan.arena_bytes;
       smallest_ = request_.knobs;
       smallest_part_ = request_.part;
     }
-    return std::nullopt;
+    return false;
   }
 
   void keep(std::string name, Plan plan) {
@@ -89,10 +102,10 @@ class Search {
   void try_recompute_in_ram() {
     for (const Recompute level : {Recompute::cheap, Recompute::everything}) {
       request_.knobs.recompute.assign(calls_, level);
-      std::optional<Plan> plan = try_plan();
-      if (!plan) continue;
-      move(Lever::recompute, level, *plan);
-      keep(fmt::format("all in RAM, {}", name_of(Way{level, false})), std::move(*plan));
+      if (!try_places()) continue;
+      Position recompute{Lever::recompute, static_cast<std::int64_t>(calls_)};
+      move(recompute, level);
+      keep(fmt::format("all in RAM, {}", name_of(Way{level, false})), plan_anyway());
       break;
     }
     request_.knobs.recompute.clear();
@@ -128,8 +141,7 @@ class Search {
     double seconds = std::numeric_limits<double>::infinity();
   };
 
-  // Those that fit, the fastest first. To look further into all of them takes too long for very
-  // deep models.
+  // The fastest few of those that fit; of very deep models one, for time.
   std::vector<Streamed> promising(bool vertical) {
     constexpr size_t kDeep = 200;
     std::vector<Streamed> list;
@@ -144,7 +156,7 @@ class Search {
       }
     std::stable_sort(list.begin(), list.end(),
                      [](const Streamed& a, const Streamed& b) { return a.seconds < b.seconds; });
-    if (calls_ > kDeep && list.size() > 1) list.resize(1);
+    list.resize(std::min<size_t>(list.size(), calls_ > kDeep ? 1 : 3));
     return list;
   }
 
@@ -184,12 +196,13 @@ class Search {
     std::optional<Plan> plan = try_plan();
     if (!plan) return;
     const PlanKnobs streamed = knobs;
-    const std::vector<Lever> levers = by_worth(way, *plan);
+    std::vector<Position> levers = by_worth(way, *plan);
     // First what costs nothing: RAM that is free until the peak, or after it.
     const std::int64_t budget = std::exchange(request_.budget_bytes, plan->arena_bytes);
-    for (const Lever lever : levers) move(lever, way.recompute, *plan);
+    for (Position& lever : levers) move(lever, way.recompute);
     request_.budget_bytes = budget;
-    for (const Lever lever : levers) move(lever, way.recompute, *plan);
+    for (Position& lever : levers) move(lever, way.recompute);
+    plan = plan_anyway();
     if (!parts_fit()) {
       knobs = streamed;
       plan = try_plan();
@@ -221,7 +234,7 @@ class Search {
     bool fit = true;
     const auto try_part = [&](StepPart part) {
       request_.part = part;
-      fit = fit && try_plan();
+      fit = fit && try_places();
     };
     if (request_.knobs.deferred) {
       try_part(StepPart::begin);
@@ -232,47 +245,55 @@ class Search {
     return fit;
   }
 
+  // A lever and the step that it is at.
+  struct Position {
+    Lever lever;
+    std::int64_t step = 0;
+  };
+
   // The levers by the time that each alone saves per byte it takes, when moved all the way.
-  std::vector<Lever> by_worth(const Way& way, const Plan& streamed) {
+  std::vector<Position> by_worth(const Way& way, const Plan& streamed) {
     struct Worth {
-      Lever lever;
+      Position position;
       double seconds_per_byte;
     };
     const double before = simulate(streamed, options_.machine).seconds;
     std::vector<Worth> list;
     for (const Lever lever : kLevers) {
-      if (levers_.steps(request_.knobs, lever, way.recompute) == 0) continue;
+      const std::int64_t steps = levers_.steps(request_.knobs, lever, way.recompute);
+      if (steps == 0) continue;
       const PlanKnobs knobs = request_.knobs;
       levers_.set(request_.knobs, lever, way.recompute, 0);
       const Plan plan = plan_anyway();
       request_.knobs = knobs;
       const double saved = before - simulate(plan, options_.machine).seconds;
       const auto bytes = std::max<std::int64_t>(plan.arena_bytes - streamed.arena_bytes, 1);
-      list.push_back({lever, saved / static_cast<double>(bytes)});
+      list.push_back({{lever, steps}, saved / static_cast<double>(bytes)});
     }
     std::stable_sort(list.begin(), list.end(), [](const Worth& a, const Worth& b) {
       return a.seconds_per_byte > b.seconds_per_byte;
     });
-    std::vector<Lever> levers;
-    for (const Worth& worth : list) levers.push_back(worth.lever);
+    std::vector<Position> levers;
+    for (const Worth& worth : list) levers.push_back(worth.position);
     return levers;
   }
 
-  // As far towards 0 as fits. `plan` is the plan of the knobs as they are, and afterwards of the
-  // new ones.
-  void move(Lever lever, Recompute level, Plan& plan) {
-    const auto set = [&](std::int64_t step) { levers_.set(request_.knobs, lever, level, step); };
-    std::int64_t fits = levers_.steps(request_.knobs, lever, level), fails = -1;
-    for (std::int64_t step = 0; fits - fails > 1; step = (fits + fails) / 2) {
-      set(step);
-      if (auto smaller = try_plan()) {
-        plan = std::move(*smaller);
-        fits = step;
-      } else {
+  // As far towards 0 as there is room.
+  void move(Position& lever, Recompute level) {
+    const auto room_at = [&](std::int64_t step) {
+      levers_.set(request_.knobs, lever.lever, level, step);
+      return try_places();
+    };
+    std::int64_t fails = -1;
+    // All the way, else a single step: often it is one or none.
+    for (std::int64_t step = 0; lever.step - fails > 1;
+         step = step == 0 ? lever.step - 1 : (lever.step + fails) / 2) {
+      if (room_at(step))
+        lever.step = step;
+      else
         fails = step;
-      }
     }
-    set(fits);
+    levers_.set(request_.knobs, lever.lever, level, lever.step);
   }
 
   SearchResult finish() {
