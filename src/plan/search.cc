@@ -51,6 +51,9 @@ class Search {
   }
 
  private:
+  // So many calls that a plan takes a good part of a second: the search then looks at fewer.
+  bool deep() const { return calls_ > 200; }
+
   Plan plan_anyway() {
     const std::int64_t budget = std::exchange(request_.budget_bytes, 0);
     Plan plan = make_plan(request_);
@@ -114,6 +117,7 @@ class Search {
   void try_disk() {
     request_.knobs.durable = true;
     for (const bool deferred : {true, false}) {
+      if (deep() && !result_.candidates.empty()) break;
       request_.knobs.deferred = deferred;
       request_.part = deferred ? StepPart::middle : StepPart::whole;
       try_orders();
@@ -123,6 +127,7 @@ class Search {
   void try_orders() {
     const bool one_microbatch = request_.training->accumulation == 1;
     for (const bool vertical : {true, false}) {
+      if (deep() && !result_.candidates.empty()) break;
       if (!vertical && (one_microbatch || !can_be_horizontal(request_))) continue;
       const PlanKnobs before = request_.knobs;
       for (const Streamed& streamed : promising(vertical)) {
@@ -141,9 +146,8 @@ class Search {
     double seconds = std::numeric_limits<double>::infinity();
   };
 
-  // The fastest few of those that fit; of very deep models one, for time.
+  // The fastest few of those that fit; of deep models one.
   std::vector<Streamed> promising(bool vertical) {
-    constexpr size_t kDeep = 200;
     std::vector<Streamed> list;
     const PlanKnobs before = request_.knobs;
     for (const Recompute level : {Recompute::nothing, Recompute::cheap, Recompute::everything})
@@ -156,7 +160,7 @@ class Search {
       }
     std::stable_sort(list.begin(), list.end(),
                      [](const Streamed& a, const Streamed& b) { return a.seconds < b.seconds; });
-    list.resize(std::min<size_t>(list.size(), calls_ > kDeep ? 1 : 3));
+    list.resize(std::min<size_t>(list.size(), deep() ? 1 : 3));
     return list;
   }
 
@@ -175,6 +179,7 @@ class Search {
       if (!plan) break;
       const double seconds = simulate(*plan, options_.machine).seconds;
       if (seconds < best.seconds * kWorth) best = {way, window, seconds};
+      if (deep()) break;
     }
     return best;
   }
