@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "config/load.h"
 #include "config/reference.h"
+#include "train/plan_report.h"
 #include "train/run.h"
 #include "train/run_setup.h"
 

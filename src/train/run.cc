@@ -27,12 +27,11 @@
 #include "report/run_summary.h"
 #include "train/background_save.h"
 #include "train/disk_use.h"
-#include "train/explain.h"
 #include "train/foretell.h"
 #include "train/kill_at.h"
-#include "train/memory_curve.h"
 #include "train/model_source.h"
 #include "train/room_pause.h"
+#include "train/run_planning.h"
 #include "train/run_setup.h"
 #include "train/show_plan.h"
 #include "train/step_record.h"
@@ -75,13 +74,6 @@ std::int64_t total_steps(const RunConfig& config, const Dataset& dataset) {
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(steps)));
 }
 
-PlanContext plan_context(const RunConfig& config, std::int64_t steps) {
-  const TrainingShape shape = training_shape(config);
-  return {shape.rows,  shape.accumulation,          shape.sequence_length,
-          shape.dtype, config.train.optimizer.name, arena_budget(config.budget.memory),
-          steps};
-}
-
 // A store on another disk is linked from the run folder, where everyone looks for it.
 void link_store(const RunConfig& config) {
   namespace fs = std::filesystem;
@@ -96,69 +88,6 @@ void link_store(const RunConfig& config) {
   if (error)
     fail(ErrorKind::Io, "[run] budget.disk: {} cannot be used for the state of {}; got '{}'",
          target.string(), config.run, error.message());
-}
-
-// A store keeps the layout it was made with.
-std::optional<StoreScheme> store_scheme(const RunConfig& config) {
-  const auto found = DurableState::scheme_of(config.run);
-  if (config.budget.store == StoreChoice::automatic) return found;
-  const StoreScheme wanted =
-      config.budget.store == StoreChoice::ring ? StoreScheme::ring : StoreScheme::two_slots;
-  if (found.value_or(wanted) != wanted)
-    fail(ErrorKind::InvalidArgument,
-         "[run] budget.store: the run in {} has a store of the other layout, and it stays so; try "
-         "budget.store=auto",
-         config.run);
-  return wanted;
-}
-
-PlanningOptions planning_options(const RunConfig& config, const MachineChoice& choice) {
-  const bool durable = DurableState::scheme_of(config.run).has_value();
-  PlanningOptions options{.machine = choice.machine ? &*choice.machine : nullptr,
-                          .may_use_disk = true,
-                          .durable = durable,
-                          .store = store_scheme(config)};
-  constexpr std::int64_t kBeside = 256 << 20;  // metrics, index of the data, copies of the model's
-  if (!durable)
-    options.disk_bytes = std::max<std::int64_t>(
-        0, free_disk_bytes(config.budget.disk.value_or(config.run)) - kBeside);
-  return options;
-}
-
-// Room and bytes written, and whether both are within what the user has and allows.
-DiskUse checked_disk_use(const RunConfig& config, const Model& model, const TrainingEngine& engine,
-                         const PlanningOptions& planned, std::int64_t steps,
-                         const std::optional<Forecast>& forecast) {
-  std::optional<double> step_seconds;
-  if (forecast) step_seconds = forecast->step().seconds;
-  DiskUse use = disk_use(config, engine, steps, step_seconds);
-  require_room(use, config, engine.durable());
-  std::optional<std::int64_t> resident_budget;
-  if (config.budget.max_writes && use.writes.total() > *config.budget.max_writes &&
-      engine.durable() && !planned.durable) {
-    const TrainingEngine resident(model, training_shape(config),
-                                  optimizer_options(config.train.optimizer), 0);
-    resident_budget = resident.arena_bytes() + kProcessBytes;
-  }
-  require_writes(use, config, resident_budget);
-  return use;
-}
-
-// Sets the budget and plans. Throws OutOfMemory where no plan fits memory or disk, with what would.
-void plan_engine(const Model& model, const RunConfig& config, PlanningOptions& planning,
-                 std::optional<TrainingEngine>& engine) {
-  try {
-    planning.budget_bytes = arena_budget(config.budget.memory);
-    engine.emplace(model, training_shape(config), optimizer_options(config.train.optimizer),
-                   planning);
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::OutOfMemory) throw;
-    PlanningOptions any_disk = planning;
-    any_disk.disk_bytes.reset();
-    const Trials trials(model, config, any_disk);
-    if (trials.plan(trials.config()).fits) throw;  // it is the disk that is too small
-    refuse(trials);
-  }
 }
 
 class TrainingRun {
@@ -521,56 +450,6 @@ class TrainingRun {
 RunOutcome run_training(const RunConfig& config, const std::string& trace_path) {
   if (config.threads > 0) set_thread_count(config.threads);
   return TrainingRun(config, trace_path).run();
-}
-
-std::string show_plan(const RunConfig& config, bool json, const std::string& trace_path) {
-  if (config.threads > 0) set_thread_count(config.threads);
-  const ModelSource source(config.model);
-  const MachineChoice choice = choose_machine(config.machine);
-  PlanningOptions planning = planning_options(config, choice);
-  std::optional<TrainingEngine> engine;
-  const double start = seconds_now();
-  plan_engine(source.model(), config, planning, engine);
-  const double planning_seconds = seconds_now() - start;
-  std::optional<Forecast> forecast;
-  if (choice.machine) forecast.emplace(engine->plan(), *choice.machine);
-  const std::int64_t steps = config.train.steps.value_or(0);
-  const DiskUse disk = checked_disk_use(config, source.model(), *engine, planning, steps, forecast);
-  PlanContext context = plan_context(config, steps);
-  context.disk = &disk;
-  context.forecast = forecast ? &*forecast : nullptr;
-  context.machine = planning.machine;
-  context.machine_note = choice.note;
-  if (!trace_path.empty()) {
-    if (!forecast)
-      fail(ErrorKind::InvalidArgument, "[plan] a trace needs foretold times; {}", choice.note);
-    write_text_atomically(
-        trace_path, step_trace(engine->program(), engine->plan(), &forecast->step(), nullptr));
-  }
-  const Trials trials(source.model(), config, planning);
-  const Explanation why =
-      explain(trials, trial_of(*engine, trials.config().budget.memory.value()), planning_seconds);
-  if (!json) return describe_plan(source.model(), *engine, context) + describe(why);
-  nlohmann::json result = plan_to_json(source.model(), *engine, context);
-  result["explanation"] = to_json(why);
-  return result.dump() + "\n";
-}
-
-std::string show_memory_curve(const RunConfig& config, bool json, const std::string& svg_path,
-                              const std::function<void(const std::string&)>& report) {
-  if (config.threads > 0) set_thread_count(config.threads);
-  const ModelSource source(config.model);
-  const MachineChoice choice = choose_machine(config.machine);
-  const Trials trials(source.model(), config, planning_options(config, choice));
-  const MemoryCurve curve = memory_curve(trials, {.report = report});
-  const TrainingShape shape = training_shape(config);
-  if (!svg_path.empty())
-    write_text_atomically(
-        svg_path,
-        to_svg(curve, fmt::format("{}, {}, {}, {} x {} rows of {} tokens per step", config.model,
-                                  config.train.optimizer.name, name_of(shape.dtype),
-                                  shape.accumulation, shape.rows, shape.sequence_length)));
-  return json ? to_json(curve).dump() + "\n" : describe(curve);
 }
 
 }  // namespace outsize
