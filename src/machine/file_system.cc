@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 
 #include "core/error.h"
@@ -74,6 +75,14 @@ int open_unnamed_file(const std::string& folder, bool& direct) {
     fail(ErrorKind::Io, "[{}] cannot make a file; got: {}", folder, std::strerror(errno));
   ::unlink(path.c_str());
   return descriptor;
+}
+
+std::string nearest_existing(const std::string& folder) {
+  namespace fs = std::filesystem;
+  fs::path path = fs::absolute(folder).lexically_normal();
+  std::error_code error;
+  while (!fs::exists(path, error) && path.has_relative_path()) path = path.parent_path();
+  return path.string();
 }
 
 }  // namespace outsize

@@ -15,6 +15,10 @@ struct FileSystem {
 // By statfs(2). Throws Io when the folder cannot be examined.
 FileSystem file_system_of(const std::string& folder);
 
+// The folder, or where it is not there the nearest one above it that is: what is made later lies on
+// its disk.
+std::string nearest_existing(const std::string& folder);
+
 // Name and kind of a statfs magic number (statfs(2), linux/magic.h).
 FileSystem describe_file_system(std::uint64_t magic);
 

@@ -18,7 +18,7 @@ struct SearchOptions {
 
 // One way that was tried.
 struct Candidate {
-  std::string name;  // "vertical, saved values offloaded"
+  std::string name;  // "call by call, saved values on disk"
   PlanKnobs knobs;
   double seconds = 0;
   std::int64_t arena_bytes = 0;
@@ -31,10 +31,11 @@ struct SearchResult {
 };
 
 // Tries everything in RAM first, which nothing beats when it fits; then, per order of microbatches
-// and way of keeping what backward needs, streams everything and makes resident what saves most
-// time per byte: weights, gradients, saved values, optimizer state. With streams the plan is the
-// middle part of deferred updates, or the whole step where that is faster. Deterministic. Throws
-// OutOfMemory as make_plan, with the smallest peak that was found.
+// and way of keeping what backward needs, streams everything and keeps in RAM first what costs
+// nothing, then what saves most time per byte (plan/levers.h). With streams the plan is the middle
+// part of deferred updates, or the whole step where that is faster. Of programs with more than 200
+// calls it looks at fewer ways. Deterministic. Throws OutOfMemory as make_plan, with the smallest
+// peak that was found.
 SearchResult search_plan(const PlanRequest& request, const SearchOptions& options);
 
 }  // namespace outsize

@@ -6,12 +6,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <vector>
 
 #include "config/value.h"
+#include "core/clock.h"
 
 namespace outsize {
 namespace {
@@ -85,10 +85,7 @@ ProgressOptions progress_to(int descriptor) {
   options.live = ::isatty(descriptor) == 1 && term != nullptr && std::string_view(term) != "dumb";
   options.write = [descriptor](std::string_view text) { write_all(descriptor, text); };
   options.columns = [descriptor] { return terminal_columns(descriptor); };
-  options.now = [] {
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    return std::chrono::duration<double>(now).count();
-  };
+  options.now = seconds_now;
   return options;
 }
 

@@ -41,19 +41,11 @@ double entries(const fs::path& folder) {
   return error ? 0 : static_cast<double>(std::distance(it, fs::directory_iterator()));
 }
 
-// The folder, or the nearest one above it that is there.
-fs::path existing(const std::string& folder) {
-  fs::path path = fs::absolute(folder).lexically_normal();
-  std::error_code error;
-  while (!fs::exists(path, error) && path.has_relative_path()) path = path.parent_path();
-  return path;
-}
-
 std::uint64_t device_of(const std::string& folder) {
   struct stat status {};
-  const fs::path path = existing(folder);
+  const std::string path = nearest_existing(folder);
   if (::stat(path.c_str(), &status) != 0)
-    fail(ErrorKind::Io, "[disk] {}: cannot be examined; try another folder", path.string());
+    fail(ErrorKind::Io, "[disk] {}: cannot be examined; try another folder", path);
   return status.st_dev;
 }
 
@@ -117,7 +109,7 @@ std::vector<DiskRoom> rooms_of(const std::vector<DiskPart>& parts) {
     }
     devices.push_back(device);
     rooms.push_back(
-        {part.folder, {part}, file_system_of(existing(part.folder).string()).free_bytes});
+        {part.folder, {part}, file_system_of(nearest_existing(part.folder)).free_bytes});
   }
   return rooms;
 }
@@ -221,7 +213,7 @@ void require_writes(const DiskUse& use, const RunConfig& config,
 std::string describe(const DiskUse& use) {
   std::string text;
   for (const DiskRoom& room : use.rooms)
-    text += fmt::format("disk: needs {} of {} free in {} ({})\n", show_bytes(room.needed_bytes()),
+    text += fmt::format("room     {} of {} free in {} ({})\n", show_bytes(room.needed_bytes()),
                         show_bytes(room.free_bytes), room.folder, list_parts(room));
   const DiskWrites& writes = use.writes;
   text += fmt::format("writes   {} per step", show_written(writes.per_step));

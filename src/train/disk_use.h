@@ -56,7 +56,7 @@ void require_room(const DiskUse& use, const RunConfig& config, bool durable);
 void require_writes(const DiskUse& use, const RunConfig& config,
                     std::optional<std::int64_t> resident_budget);
 
-// Lines "disk: needs …" per file system and "writes …".
+// Lines "room …" per file system and "writes …".
 std::string describe(const DiskUse& use);
 nlohmann::json to_json(const DiskUse& use);
 

@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "data/batch_source.h"
 #include "data/dataset.h"
@@ -20,10 +20,6 @@
 
 namespace outsize {
 namespace {
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 std::vector<std::int32_t> parse_ids(const std::string& text) {
   std::istringstream stream(text);

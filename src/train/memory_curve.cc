@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "formats/line_chart.h"
 #include "train/run_setup.h"
@@ -17,10 +17,6 @@ namespace outsize {
 namespace {
 
 constexpr double kGiB = 1 << 30;
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // Of `count` points in equal ratios from the first to the last.
 std::int64_t budget_at(const Trial& first, const Trial& last, int point, int count) {

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/parallel.h"
@@ -16,14 +16,6 @@
 #include "train/run_planning.h"
 
 namespace outsize {
-namespace {
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-}  // namespace
-
 std::string show_plan(const RunConfig& config, bool json, const std::string& trace_path) {
   if (config.threads > 0) set_thread_count(config.threads);
   const ModelSource source(config.model);

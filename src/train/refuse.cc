@@ -2,9 +2,9 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <chrono>
 #include <functional>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "train/explain.h"
 #include "train/run_setup.h"
@@ -14,10 +14,6 @@ namespace outsize {
 namespace {
 
 constexpr double kSlowSeconds = 10;  // to find one budget: changes are not tried then
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 struct Remedy {
   std::string setting;  // "train.microbatch=1"

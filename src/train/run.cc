@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/isa.h"
@@ -62,10 +62,6 @@ class SignalWatch {
  private:
   struct sigaction old_interrupt_, old_terminate_;
 };
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 std::int64_t total_steps(const RunConfig& config, const Dataset& dataset) {
   if (config.train.steps) return *config.train.steps;

@@ -1,9 +1,9 @@
 #include "train/run_setup.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "core/error.h"
+#include "machine/file_system.h"
 #include "machine/host.h"
 #include "machine/machine_file.h"
 #include "models/model.h"
@@ -89,15 +89,7 @@ std::int64_t arena_budget(std::optional<std::int64_t> memory) {
 }
 
 std::int64_t free_disk_bytes(const std::string& folder) {
-  namespace fs = std::filesystem;
-  fs::path path = fs::absolute(folder);
-  std::error_code error;
-  while (!fs::exists(path, error) && path.has_relative_path()) path = path.parent_path();
-  const fs::space_info space = fs::space(path, error);
-  if (error)
-    fail(ErrorKind::Io, "[run] {}: its free space is not known; got '{}'", path.string(),
-         error.message());
-  return static_cast<std::int64_t>(space.available);
+  return file_system_of(nearest_existing(folder)).free_bytes;
 }
 
 void plan_for(const std::string& machine_path, RunConfig& config) {

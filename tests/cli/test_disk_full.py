@@ -154,7 +154,7 @@ class DiskFull(ProgramTest):
         self.assertFalse((self.disk.path / "full" / "checkpoints").exists())
         self.disk.empty()
         plan = self.ok("plan", config)
-        self.assertRegex(plan.out, r"disk: needs [0-9.]+ MiB of [0-9.]+ MiB free in ")
+        self.assertRegex(plan.out, r"room     [0-9.]+ MiB of [0-9.]+ MiB free in ")
         room, = self.ok("plan", config, "--json").json()["disk"]["rooms"]
         self.assertEqual(room["needed_bytes"], sum(room["parts"].values()))
         self.assertAlmostEqual(room["free_bytes"], self.disk.free(), delta=MIB)

@@ -46,6 +46,7 @@ RandomRequest::RandomRequest(std::uint64_t seed) : dice_(seed) {
     head.saved_inputs = {0, 1};
   }
   request.program = &program;
+  add_recomputing();
   if (dice_.chance(0.85)) add_training();
 }
 
@@ -56,7 +57,9 @@ int RandomRequest::add_value(std::string name, ProgramValue::Role role, ValueTyp
 
 int RandomRequest::add_parameter() {
   const int index = static_cast<int>(program.parameters.size());
-  program.parameters.push_back({fmt::format("w{}", index), activation(dice_), true});
+  const ValueType type{dice_.chance(0.5) ? DType::f32 : DType::bf16,
+                       {dice_.between(1, 150), dice_.between(1, 40)}};
+  program.parameters.push_back({fmt::format("w{}", index), type, true});
   return index;
 }
 
@@ -83,6 +86,19 @@ void RandomRequest::add_call(std::string name, std::vector<int> inputs, int outp
   profile.forward_scratch_bytes = dice_.chance(0.8) ? dice_.between(1, 3000) : 0;
   program.calls.push_back(std::move(call));
   request.segments.push_back(std::move(profile));
+}
+
+// Variants that save less and need more scratch in backward.
+void RandomRequest::add_recomputing() {
+  for (int level = 1; level < kRecomputeCount; ++level) {
+    request.recomputing.push_back(request.segments);
+    for (SegmentProfile& profile : request.recomputing.back()) {
+      const auto kept = static_cast<std::int64_t>(profile.saved.size());
+      profile.saved.resize(level + 1 < kRecomputeCount ? static_cast<size_t>(dice_.between(0, kept))
+                                                       : 0);
+      profile.backward_scratch_bytes += dice_.between(1, 3000);
+    }
+  }
 }
 
 void RandomRequest::add_training() {

@@ -42,6 +42,7 @@ struct RandomRequest {
   int add_parameter();
   void add_call(std::string name, std::vector<int> inputs, int output, int parameters,
                 std::vector<int> differentiable);
+  void add_recomputing();
   void add_training();
 
   Dice dice_;

@@ -28,6 +28,8 @@ void choose_knobs(PlanRequest& request, Dice& dice) {
     list->resize(calls);
     for (char& flag : *list) flag = dice.chance(0.6);
   }
+  for (size_t call = 0; call < calls; ++call)
+    knobs.recompute.push_back(static_cast<Recompute>(dice.between(0, kRecomputeCount - 1)));
   knobs.store_block = kMovedAlignment;
   knobs.piece_elements = 2048;
   knobs.read_ahead_bytes = dice.between(0, 100) << 10;

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <thread>
@@ -323,6 +324,24 @@ TEST(StreamingPlans, UpdateTheNextPieceOfAWeightWhileTheDiskIsBusy) {
         EXPECT_NE(move.from, update.weight.buffer);
   }
   EXPECT_GT(later_pieces, 0);
+}
+
+// More than 200 calls are searched in another way: fewer plans, which fit all the same.
+TEST(StreamingPlans, OfDeepModelsFitTheirBudgets) {
+  const auto model = wide_model(200);
+  const auto plan = [&](std::int64_t budget) {
+    return std::make_unique<TrainingEngine>(
+        *model, TrainingShape{1, 64, kAccumulation, DType::bf16, false}, OptimizerOptions{},
+        PlanningOptions{.budget_bytes = budget, .may_use_disk = true});
+  };
+  const std::int64_t all = plan(0)->arena_bytes();
+  const auto engine = plan(all / 3);
+  EXPECT_LE(engine->arena_bytes(), all / 3);
+  EXPECT_EQ(engine->candidates().size(), 1u);
+  const auto kept = [](const std::vector<char>& streamed) {
+    return std::count(streamed.begin(), streamed.end(), 0);
+  };
+  EXPECT_GT(kept(engine->knobs().stream_weights) + kept(engine->knobs().stream_state), 0);
 }
 
 TEST(StreamingPlans, OfTheSearchFitTheirBudgets) {

@@ -40,11 +40,11 @@ std::string tiny_config(const std::string& family) {
   return config_of(family).dump();
 }
 
-std::unique_ptr<Model> wide_model() {
+std::unique_ptr<Model> wide_model(std::int64_t layers) {
   return model_from_hf_config({{"model_type", "qwen2"},
                                {"hidden_size", 128},
                                {"intermediate_size", 512},
-                               {"num_hidden_layers", 6},
+                               {"num_hidden_layers", layers},
                                {"num_attention_heads", 4},
                                {"num_key_value_heads", 2},
                                {"vocab_size", 1000},

@@ -19,7 +19,7 @@ inline constexpr std::int64_t kContext = 320;
 
 std::unique_ptr<Model> tiny_model(const std::string& family);
 // Wide enough that padding to pages does not eat what streaming saves; 1000 rows of vocabulary.
-std::unique_ptr<Model> wide_model();
+std::unique_ptr<Model> wide_model(std::int64_t layers = 6);
 std::string tiny_config(const std::string& family);  // text of config.json
 std::string byte_tokenizer();                        // text of tokenizer.json
 
