@@ -104,18 +104,21 @@ Cost products(const KernelQuery& query, double count) {
   return cost;
 }
 
-// Chunk by chunk, as the kernel goes; a tail of rows costs like its share of a chunk.
+// Chunk by chunk and block by block, as the kernel goes; a tail costs like its share of a whole
+// one.
 Product logits_product(const KernelQuery& query) {
   const ValueType &x = query.inputs[0], &w = query.inputs[1];
   const std::int64_t chunk =
       query.attrs.integer_or("chunk_rows", lm_loss_default_chunk_rows(w.shape[0]));
   const std::int64_t rows = std::max<std::int64_t>(std::min(chunk, x.shape[0]), 1);
+  const std::int64_t words = std::min(kLmLossBlock, w.shape[0]);
   return {.m = rows,
           .k = x.shape[1],
-          .n = w.shape[0],
+          .n = words,
           .operand = x.dtype,
           .transpose_b = true,
-          .count = static_cast<double>(x.shape[0]) / static_cast<double>(rows)};
+          .count = static_cast<double>(x.shape[0]) / static_cast<double>(rows) *
+                   static_cast<double>(w.shape[0]) / static_cast<double>(words)};
 }
 
 std::vector<Product> products_forward(const KernelQuery& query) {
@@ -128,6 +131,7 @@ std::vector<Product> products_grad(const KernelQuery& query) {
   dx.k = logits.n;
   dx.n = logits.k;
   dx.transpose_b = false;
+  dx.accumulate = true;
   dw.m = logits.n;
   dw.k = logits.m;
   dw.n = logits.k;
@@ -171,6 +175,7 @@ std::vector<Sample> samples() {
           sample("no target at all", {}, 3, 4, 5, {-1, -1, -1}),
           sample("some rows", {}, 7, 9, 33, {-1, 0, 32, -1, 5, 5, 17}),
           sample("several chunks", small, 53, 16, 37, {}),
+          sample("several blocks of words", small, 20, 8, 2 * kLmLossBlock + 50, {}),
           sample("one word", {}, 4, 8, 1, {0, 0, -1, 0})};
 }
 

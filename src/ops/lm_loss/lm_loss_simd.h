@@ -1,18 +1,23 @@
-// Vector kernels of lm_loss: softmax cross-entropy on one row of f32 logits.
+// Vector kernels of lm_loss: softmax on a piece of one row of f32 logits.
 #pragma once
 
 #include <cstdint>
 
 namespace outsize {
 
+// Of some logits of a row: their maximum, and the sum of exp(logit − maximum).
+struct SoftmaxPart {
+  float top;
+  double total;
+};
+
 struct LmLossKernels {
-  // −log softmax(logits)[target].
-  double (*loss)(const float* logits, std::int64_t vocabulary, std::int32_t target);
-  // The same, and in place: logits[v] becomes (softmax(logits)[v] − [v == target]) · scale, as f32.
-  double (*loss_grad_f32)(float* logits, std::int64_t vocabulary, std::int32_t target, float scale);
-  // As loss_grad_f32, written as bf16 over the first half of the row's memory.
-  double (*loss_grad_bf16)(float* logits, std::int64_t vocabulary, std::int32_t target,
-                           float scale);
+  SoftmaxPart (*part)(const float* logits, std::int64_t count);
+  // The same, and in place: logits[v] becomes exp(logits[v] − maximum).
+  SoftmaxPart (*exponentials)(float* logits, std::int64_t count);
+  // out[v] = values[v] · factor; `out` may be `values`.
+  void (*scale_f32)(float* out, const float* values, std::int64_t count, float factor);
+  void (*scale_bf16)(std::uint16_t* out, const float* values, std::int64_t count, float factor);
 };
 
 namespace isa_baseline {

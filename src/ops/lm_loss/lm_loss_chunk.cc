@@ -1,0 +1,257 @@
+#include "ops/lm_loss/lm_loss_chunk.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "core/half.h"
+#include "core/isa.h"
+#include "core/parallel.h"
+
+namespace outsize {
+namespace {
+
+constexpr std::int64_t kRowsPerTask = 16;
+
+MatmulSpec dx_spec(const LmLossSizes& s, std::int64_t rows, std::int64_t words) {
+  return {.m = rows,
+          .n = s.width,
+          .k = words,
+          .operand = s.dtype,
+          .result = DType::f32,
+          .accumulate = true};
+}
+
+MatmulSpec dw_spec(const LmLossSizes& s, std::int64_t rows, std::int64_t words, bool accumulate) {
+  return {.m = words,
+          .n = s.width,
+          .k = rows,
+          .operand = s.dtype,
+          .result = DType::f32,
+          .transpose_a = true,
+          .accumulate = accumulate};
+}
+
+// Bump allocation out of the workspace; with a null base it only counts.
+class Carver {
+ public:
+  explicit Carver(void* base) : base_(static_cast<char*>(base)) {}
+  template <class T>
+  T* take(std::int64_t count) {
+    char* at = base_ ? base_ + used_ : nullptr;
+    used_ += (count * static_cast<std::int64_t>(sizeof(T)) + 63) / 64 * 64;
+    return reinterpret_cast<T*>(at);
+  }
+  std::int64_t used() const { return used_; }
+
+ private:
+  char* base_;
+  std::int64_t used_ = 0;
+};
+
+const LmLossKernels& vector_kernels() {
+  return select_isa(isa_baseline::lm_loss_kernels, isa_avx2::lm_loss_kernels,
+                    isa_avx512::lm_loss_kernels);
+}
+
+}  // namespace
+
+LmLossSizes::LmLossSizes(const KernelQuery& query)
+    : rows(query.inputs[0].shape[0]),
+      width(query.inputs[0].shape[1]),
+      vocabulary(query.inputs[1].shape[0]),
+      dtype(query.inputs[0].dtype),
+      chunk_rows(query.attrs.integer_or("chunk_rows", lm_loss_default_chunk_rows(vocabulary))) {}
+
+MatmulSpec lm_loss_logits_spec(const LmLossSizes& sizes, std::int64_t rows, std::int64_t words) {
+  return {.m = rows,
+          .n = words,
+          .k = sizes.width,
+          .operand = sizes.dtype,
+          .result = DType::f32,
+          .transpose_b = true};
+}
+
+LmLossBlock::LmLossBlock(const LmLossSizes& sizes, std::int64_t rows, std::int64_t words,
+                         bool with_gradient)
+    : logits(lm_loss_logits_spec(sizes, rows, words)) {
+  if (!with_gradient) return;
+  dx = std::make_unique<Matmul>(dx_spec(sizes, rows, words));
+  dw_first = std::make_unique<Matmul>(dw_spec(sizes, rows, words, false));
+  dw_more = std::make_unique<Matmul>(dw_spec(sizes, rows, words, true));
+}
+
+std::int64_t LmLossBlock::workspace_bytes() const {
+  std::int64_t bytes = logits.workspace_bytes();
+  for (const auto* product : {&dx, &dw_first, &dw_more})
+    if (*product) bytes = std::max(bytes, (*product)->workspace_bytes());
+  return bytes;
+}
+
+LmLossScratch::LmLossScratch(const LmLossSizes& s, bool with_gradient, std::int64_t product_bytes,
+                             void* base) {
+  Carver carver(base);
+  const std::int64_t block = s.words(0);
+  indices = carver.take<std::int32_t>(s.rows);
+  x = carver.take<char>(s.chunk_rows * s.row_bytes());
+  target_logits = carver.take<float>(s.chunk_rows);
+  losses = carver.take<double>(s.chunk_rows);
+  parts = carver.take<SoftmaxPart>(s.chunk_rows * s.blocks());
+  tiles = carver.take<float>(s.chunk_rows * (with_gradient ? s.vocabulary : block));
+  if (with_gradient) {
+    dx = carver.take<float>(s.chunk_rows * s.width);
+    factors = carver.take<float>(s.chunk_rows * s.blocks());
+    if (s.dtype == DType::bf16) narrow = carver.take<std::uint16_t>(s.chunk_rows * block);
+  }
+  products = carver.take<char>(product_bytes);
+  bytes = carver.used();
+}
+
+LmLossChunk::LmLossChunk(const LmLossSizes& sizes, const KernelArgs& args,
+                         const LmLossScratch& scratch, const LmLossProducts& products,
+                         std::int64_t first, std::int64_t rows)
+    : sizes_(sizes),
+      args_(args),
+      scratch_(scratch),
+      products_(products),
+      indices_(scratch.indices + first),
+      rows_(rows) {
+  gather();
+}
+
+// Each block's logits become what is needed of them while they lie in the cache.
+Status LmLossChunk::forward(bool with_gradient) const {
+  for (std::int64_t b = 0; b < sizes_.blocks(); ++b) {
+    float* tile = scratch_.tiles + (with_gradient ? products_.rows * sizes_.first_word(b) : 0);
+    Status status = of(b).logits.run(scratch_.x, weights(b), nullptr, tile, scratch_.products);
+    if (!status.ok()) return status;
+    take_parts(b, tile, with_gradient);
+  }
+  join_parts(with_gradient);
+  return {};
+}
+
+// Blocks in reverse: those of the end are still in the cache.
+Status LmLossChunk::backward(bool dw_accumulates) const {
+  std::memset(scratch_.dx, 0, static_cast<size_t>(products_.rows * sizes_.width) * sizeof(float));
+  for (std::int64_t b = sizes_.blocks() - 1; b >= 0; --b) {
+    const void* gradient = logits_gradient(b);
+    Status status = of(b).dx->run(gradient, weights(b), nullptr, scratch_.dx, scratch_.products);
+    if (!status.ok()) return status;
+    const Matmul& dw = dw_accumulates ? *of(b).dw_more : *of(b).dw_first;
+    float* rows = static_cast<float*>(args_.outputs[1]) + sizes_.first_word(b) * sizes_.width;
+    status = dw.run(gradient, scratch_.x, nullptr, rows, scratch_.products);
+    if (!status.ok()) return status;
+  }
+  scatter_dx();
+  return {};
+}
+
+const LmLossBlock& LmLossChunk::of(std::int64_t block) const {
+  return block + 1 < sizes_.blocks() ? products_.whole : products_.last;
+}
+
+const void* LmLossChunk::weights(std::int64_t block) const {
+  return static_cast<const char*>(args_.inputs[1]) + sizes_.first_word(block) * sizes_.row_bytes();
+}
+
+std::int32_t LmLossChunk::target(std::int64_t row) const {
+  return static_cast<const std::int32_t*>(args_.inputs[2])[indices_[row]];
+}
+
+std::int64_t LmLossChunk::target_in(std::int64_t block, std::int64_t row) const {
+  const std::int64_t word = target(row) - sizes_.first_word(block);
+  return word >= 0 && word < sizes_.words(block) ? word : -1;
+}
+
+void LmLossChunk::gather() const {
+  const std::int64_t bytes = sizes_.row_bytes();
+  for (std::int64_t r = 0; r < rows_; ++r)
+    std::memcpy(scratch_.x + r * bytes,
+                static_cast<const char*>(args_.inputs[0]) + indices_[r] * bytes,
+                static_cast<size_t>(bytes));
+  std::memset(scratch_.x + rows_ * bytes, 0, static_cast<size_t>((products_.rows - rows_) * bytes));
+}
+
+void LmLossChunk::take_parts(std::int64_t block, float* tile, bool keep_exponentials) const {
+  const LmLossKernels& table = vector_kernels();
+  const std::int64_t words = sizes_.words(block);
+  parallel_for(rows_, kRowsPerTask, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      float* logits = tile + r * words;
+      if (const std::int64_t word = target_in(block, r); word >= 0)
+        scratch_.target_logits[r] = logits[word];
+      scratch_.parts[block * sizes_.chunk_rows + r] =
+          keep_exponentials ? table.exponentials(logits, words) : table.part(logits, words);
+    }
+  });
+}
+
+void LmLossChunk::join_parts(bool with_gradient) const {
+  parallel_for(rows_, kRowsPerTask, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) join_parts_of(r, with_gradient);
+  });
+}
+
+void LmLossChunk::join_parts_of(std::int64_t row, bool with_gradient) const {
+  const auto part = [&](std::int64_t b) -> const SoftmaxPart& {
+    return scratch_.parts[b * sizes_.chunk_rows + row];
+  };
+  float top = part(0).top;
+  for (std::int64_t b = 1; b < sizes_.blocks(); ++b) top = std::max(top, part(b).top);
+  const auto share = [&](std::int64_t b) {
+    return std::exp(static_cast<double>(part(b).top) - static_cast<double>(top));
+  };
+  double total = 0;
+  for (std::int64_t b = 0; b < sizes_.blocks(); ++b) total += part(b).total * share(b);
+  scratch_.losses[row] =
+      std::log(total) + static_cast<double>(top) - static_cast<double>(scratch_.target_logits[row]);
+  if (!with_gradient) return;
+  for (std::int64_t b = 0; b < sizes_.blocks(); ++b)
+    scratch_.factors[b * sizes_.chunk_rows + row] = static_cast<float>(dloss() * share(b) / total);
+}
+
+const void* LmLossChunk::logits_gradient(std::int64_t block) const {
+  float* tile = scratch_.tiles + products_.rows * sizes_.first_word(block);
+  if (sizes_.dtype == DType::f32) {
+    scale_rows(block, tile, tile, vector_kernels().scale_f32, [](float x) { return x; });
+    return tile;
+  }
+  scale_rows(block, tile, scratch_.narrow, vector_kernels().scale_bf16,
+             [](float x) { return to_bf16(x).bits; });
+  return scratch_.narrow;
+}
+
+template <class T, class Scale, class Round>
+void LmLossChunk::scale_rows(std::int64_t block, const float* tile, T* out, Scale scale,
+                             Round round) const {
+  const std::int64_t words = sizes_.words(block);
+  const auto one = static_cast<float>(dloss());
+  parallel_for(products_.rows, kRowsPerTask, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      if (r >= rows_) {
+        std::memset(out + r * words, 0, static_cast<size_t>(words) * sizeof(T));
+        continue;
+      }
+      const float* exponentials = tile + r * words;
+      const float factor = scratch_.factors[block * sizes_.chunk_rows + r];
+      const std::int64_t word = target_in(block, r);
+      const float at_target = word >= 0 ? exponentials[word] * factor - one : 0.0f;
+      scale(out + r * words, exponentials, words, factor);
+      if (word >= 0) out[r * words + word] = round(at_target);
+    }
+  });
+}
+
+void LmLossChunk::scatter_dx() const {
+  const LmLossKernels& table = vector_kernels();
+  for (std::int64_t r = 0; r < rows_; ++r) {
+    const float* from = scratch_.dx + r * sizes_.width;
+    char* to = static_cast<char*>(args_.outputs[0]) + indices_[r] * sizes_.row_bytes();
+    if (sizes_.dtype == DType::bf16)
+      table.scale_bf16(reinterpret_cast<std::uint16_t*>(to), from, sizes_.width, 1.0f);
+    else
+      std::memcpy(to, from, static_cast<size_t>(sizes_.row_bytes()));
+  }
+}
+
+}  // namespace outsize
