@@ -50,6 +50,8 @@ class Executor {
   Executor& operator=(const Executor&) = delete;
 
   const Plan& plan() const { return plan_; }
+  // Of the arena that it is bound to.
+  std::int64_t arena_bytes() const { return arena_->bytes(); }
 
   // Address of a buffer; valid for the executor's life. Bytes: plan().buffers[id].extent.bytes.
   void* buffer(int id) const;

@@ -147,7 +147,7 @@ enum class StepPart {
 struct Plan {
   std::vector<Task> tasks;
   std::vector<Buffer> buffers;
-  std::int64_t arena_bytes = 0;    // host arena, exactly what the executor maps
+  std::int64_t arena_bytes = 0;    // host arena, exactly the executor's
   std::int64_t scratch_bytes = 0;  // file
   std::int64_t store_bytes = 0;    // one copy of the durable state; 0: the run keeps no store
   std::int64_t log_bytes = 0;      // 0: the store has two slots, and no log

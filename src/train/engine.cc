@@ -235,6 +235,13 @@ void TrainingEngine::allocate(const std::string& folder, const StoreOptions& opt
            "[engine] validation would read other weights than training writes");
 }
 
+std::vector<Executor*> TrainingEngine::executors() const {
+  std::vector<Executor*> list;
+  for (const auto* executor : {&executor_, &begin_, &end_, &evaluator_})
+    if (*executor) list.push_back(executor->get());
+  return list;
+}
+
 void TrainingEngine::connect(Executor& executor) {
   executor.seal = [this, &executor] {
     durable_->seal(executor.pending(), record ? record(loss()) : std::string());

@@ -120,6 +120,9 @@ class TrainingEngine {
   std::vector<NamedMemory> state() const;
   // Of a step; where updates are deferred, of one that has another before it.
   Executor& executor() { return *executor_; }
+  // That one, those of the first step and of the last updates, where updates are deferred, and that
+  // of validation: tests look into all of them.
+  std::vector<Executor*> executors() const;
 
  private:
   void plan_training(const PlanningOptions& options);
