@@ -21,12 +21,6 @@ namespace {
 
 constexpr std::int64_t kRows = 2, kLength = 24, kSteps = 3;
 
-// Where nothing waits for a disk, if there is such a place.
-std::string memory_folder() {
-  return std::filesystem::exists("/dev/shm") ? "/dev/shm"
-                                             : std::filesystem::temp_directory_path().string();
-}
-
 class RingRun {
  public:
   RingRun(const std::string& folder, bool deferred) : model_(tiny_model("qwen2")), folder_(folder) {

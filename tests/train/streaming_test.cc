@@ -1,176 +1,20 @@
 // Same bits whatever is streamed: losses, norms and the whole state after some steps equal those of
 // the plan that keeps everything in RAM, for plans by hand, by search and by chance, with lanes
-// that are delayed, memory that is poisoned and runs that are interrupted.
+// that are delayed and runs that are interrupted. All of it at once: matrix/matrix_test.cc.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <thread>
 
 #include "core/error.h"
-#include "core/parallel.h"
-#include "core/rng.h"
-#include "storage/aligned_buffer.h"
-#include "storage/real_disk.h"
 #include "storage/temp_folder.h"
 #include "train/allocations.h"
-#include "train/engine.h"
-#include "train/tiny.h"
+#include "train/training.h"
 
 namespace outsize::train_test {
 namespace {
-
-// Where nothing waits for a disk, if there is such a place.
-std::string memory_folder() {
-  return std::filesystem::exists("/dev/shm") ? "/dev/shm"
-                                             : std::filesystem::temp_directory_path().string();
-}
-
-constexpr std::int64_t kRows = 2, kLength = 24;
-constexpr int kAccumulation = 3, kSteps = 4;
-
-struct Result {
-  std::vector<double> losses, norms;
-  std::map<std::int64_t, double> validation;  // by step; where updates are deferred not after each
-  std::map<std::string, std::string> state;   // by name
-};
-
-// What differs, in words; empty: nothing.
-std::string difference(const Result& found, const Result& expected) {
-  std::string text;
-  if (found.losses != expected.losses) text += " losses";
-  if (found.norms != expected.norms) text += " norms";
-  for (const auto& [step, loss] : found.validation)
-    if (loss != expected.validation.at(step)) text += " validation";
-  for (const auto& [name, bytes] : expected.state)
-    if (found.state.count(name) == 0 || found.state.at(name) != bytes) text += " " + name;
-  return text;
-}
-
-struct How {
-  std::string family = "llama";
-  DType dtype = DType::bf16;
-  std::string optimizer = "adamw";
-};
-
-class Training {
- public:
-  explicit Training(const How& setup) : setup_(setup), model_(tiny_model(setup.family)) {
-    set_thread_count(1);  // lanes and a team of threads would fight for few cores
-    for (int m = 0; m < kAccumulation; ++m)
-      batches_.push_back(random_batch(kRows, kLength, kVocabulary, static_cast<std::uint64_t>(m)));
-    for (const Batch& batch : batches_) targets_ += batch.target_tokens;
-  }
-
-  std::unique_ptr<TrainingEngine> plan(const PlanningOptions& options) const {
-    return std::make_unique<TrainingEngine>(
-        *model_, TrainingShape{kRows, kLength, kAccumulation, setup_.dtype, true},
-        OptimizerOptions{.name = setup_.optimizer}, options);
-  }
-
-  // Steps `from` + 1 to `to`, each committed where the engine is durable.
-  void run(TrainingEngine& engine, std::int64_t from, std::int64_t to, Result& result) const {
-    for (std::int64_t step = from + 1; step <= to; ++step) {
-      const bool earlier_waits = engine.updates_wait();
-      result.losses.push_back(
-          engine.step(batches_, targets_, {.step = step, .lr = 1e-2, .clip = 0.5}));
-      result.norms.push_back(engine.gradient_norm());
-      if (earlier_waits) engine.commit(step - 1, "blob");
-      if (engine.updates_wait() && step < to && step != 3) continue;  // not all wait
-      engine.finish_updates();
-      if (engine.durable()) engine.commit(step, "blob");
-      EvaluationTotals totals;
-      engine.evaluate(batches_[0], totals);
-      result.validation[step] = totals.loss_sum;
-    }
-  }
-
-  const Model& model() const { return *model_; }
-
- private:
-  How setup_;
-  std::unique_ptr<Model> model_;
-  std::vector<Batch> batches_;
-  std::int64_t targets_ = 0;
-};
-
-std::map<std::string, std::string> state_in_ram(const TrainingEngine& engine) {
-  std::map<std::string, std::string> state;
-  for (const NamedMemory& memory : engine.state())
-    state[memory.name] = {static_cast<const char*>(memory.data),
-                          static_cast<size_t>(memory.shape.numel() * size_of(memory.dtype))};
-  return state;
-}
-
-// Of the items that `like` has, in its sizes.
-std::map<std::string, std::string> state_in_store(const std::string& folder,
-                                                  const std::map<std::string, std::string>& like) {
-  const auto disk = make_real_disk();
-  const auto store = StateStore::open(*disk, folder + "/store", {});
-  std::map<std::string, std::string> state;
-  const auto& groups = store->layout().groups;
-  for (size_t g = 0; g < groups.size(); ++g)
-    for (size_t e = 0; e < groups[g].extents.size(); ++e) {
-      AlignedBuffer memory(groups[g].extents[e].bytes);
-      const StoreStatus status = store->wait(
-          store->read({static_cast<int>(g), static_cast<int>(e), 0, groups[g].extents[e].bytes},
-                      memory.data()));
-      EXPECT_TRUE(status.ok());
-      const std::string& name = groups[g].extents[e].name;
-      if (like.count(name) == 0) ADD_FAILURE() << name;
-      state[name] = std::string(reinterpret_cast<const char*>(memory.data()), like.at(name).size());
-    }
-  return state;
-}
-
-Result in_ram(const How& setup) {
-  const Training training(setup);
-  const auto engine = training.plan({});
-  engine->allocate();
-  engine->randomise(1);
-  Result result;
-  training.run(*engine, 0, kSteps, result);
-  result.state = state_in_ram(*engine);
-  return result;
-}
-
-PlanKnobs everything_streamed(const Model& model, bool vertical) {
-  const size_t calls =
-      model
-          .program({.mode = BuildOptions::Mode::training, .tokens = kLength, .row_length = kLength})
-          .calls.size();
-  PlanKnobs knobs;
-  knobs.durable = true;
-  knobs.vertical = vertical;
-  knobs.stream_weights = knobs.stream_state = knobs.offload_gradients = knobs.offload_saved =
-      std::vector<char>(calls, 1);
-  knobs.store_block = 4096;
-  knobs.piece_elements = 2048;
-  knobs.read_ahead_bytes = knobs.write_behind_bytes = 32 << 10;
-  return knobs;
-}
-
-// Any choice at all, by seed.
-PlanKnobs random_knobs(const Model& model, std::uint64_t seed) {
-  const Rng rng(seed, 0x6b6e6f6273);
-  std::uint64_t draws = 0;
-  const auto chance = [&] { return rng.below(draws++, 2) == 1; };
-  PlanKnobs knobs = everything_streamed(model, chance());
-  for (auto* list :
-       {&knobs.stream_weights, &knobs.stream_state, &knobs.offload_gradients, &knobs.offload_saved})
-    for (char& flag : *list) flag = chance();
-  for (size_t call = 0; call < knobs.offload_saved.size(); ++call)
-    knobs.recompute.push_back(static_cast<Recompute>(rng.below(draws++, kRecomputeCount)));
-  knobs.deferred = chance();
-  knobs.ring = chance();
-  knobs.piece_elements = 2048 << rng.below(draws++, 3);
-  knobs.read_ahead_bytes = static_cast<std::int64_t>(rng.below(draws++, 100)) << 10;
-  knobs.write_behind_bytes = static_cast<std::int64_t>(rng.below(draws++, 100)) << 10;
-  knobs.fill_bytes = static_cast<std::int64_t>(rng.below(draws++, 2000)) << 10;
-  return knobs;
-}
 
 // What a run under the options has different from the expected one.
 std::string streamed(const How& setup, const PlanningOptions& options, const Result& expected,
@@ -237,9 +81,10 @@ TEST(StreamingPlans, KeepTheirBitsWhenLanesAreDelayed) {
   const Training training(setup);
   for (const Resource slow : {Resource::cpu, Resource::disk_read, Resource::disk_write}) {
     const auto delay = [slow](TrainingEngine& engine) {
-      engine.executor().before_task = [slow](const Task& task) {
-        if (task.resource == slow) std::this_thread::sleep_for(std::chrono::microseconds(500));
-      };
+      for (Executor* executor : engine.executors())
+        executor->before_task = [slow](const Task& task) {
+          if (task.resource == slow) std::this_thread::sleep_for(std::chrono::microseconds(500));
+        };
     };
     for (const bool vertical : {false, true}) {
       PlanKnobs knobs = everything_streamed(training.model(), vertical);

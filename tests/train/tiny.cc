@@ -8,28 +8,29 @@
 namespace outsize::train_test {
 namespace {
 
-nlohmann::json config_of(const std::string& family) {
+nlohmann::json config_of(const std::string& family, const Size& size) {
   if (family == "gpt2")
-    return {{"model_type", "gpt2"},
-            {"n_embd", 24},
-            {"n_layer", 2},
-            {"n_head", 3},
-            {"eos_token_id", 256},
-            {"n_positions", kContext},
-            {"vocab_size", kVocabulary},
-            {"initializer_range", 0.1}};
-  nlohmann::json config = {
-      {"model_type", family},      {"hidden_size", 24},
-      {"intermediate_size", 40},   {"num_hidden_layers", 2},
-      {"num_attention_heads", 4},  {"num_key_value_heads", family == "llama" ? 2 : 1},
-      {"vocab_size", kVocabulary}, {"max_position_embeddings", kContext},
-      {"rms_norm_eps", 1e-6},      {"eos_token_id", 256},
-      {"initializer_range", 0.1},  {"tie_word_embeddings", family != "llama"}};
+    return {{"model_type", "gpt2"},      {"n_embd", size.width},    {"n_layer", size.layers},
+            {"n_head", size.width / 8},  {"eos_token_id", 256},     {"n_positions", kContext},
+            {"vocab_size", kVocabulary}, {"initializer_range", 0.1}};
+  nlohmann::json config = {{"model_type", family},
+                           {"hidden_size", size.width},
+                           {"intermediate_size", size.intermediate},
+                           {"num_hidden_layers", size.layers},
+                           {"num_attention_heads", 4},
+                           {"num_key_value_heads", family == "llama" ? 2 : 1},
+                           {"vocab_size", kVocabulary},
+                           {"max_position_embeddings", kContext},
+                           {"rms_norm_eps", 1e-6},
+                           {"eos_token_id", 256},
+                           {"initializer_range", 0.1},
+                           {"tie_word_embeddings", family != "llama"}};
   if (family == "gemma3_text") {
     config["head_dim"] = 16;
     config["sliding_window"] = 5;
     config["query_pre_attn_scalar"] = 16;
-    config["layer_types"] = {"sliding_attention", "full_attention"};
+    for (std::int64_t layer = 0; layer < size.layers; ++layer)
+      config["layer_types"].push_back(layer % 2 == 0 ? "sliding_attention" : "full_attention");
   }
   return config;
 }
@@ -37,7 +38,7 @@ nlohmann::json config_of(const std::string& family) {
 }  // namespace
 
 std::string tiny_config(const std::string& family) {
-  return config_of(family).dump();
+  return config_of(family, {}).dump();
 }
 
 std::unique_ptr<Model> wide_model(std::int64_t layers) {
@@ -54,8 +55,13 @@ std::unique_ptr<Model> wide_model(std::int64_t layers) {
                               "config.json");
 }
 
-std::unique_ptr<Model> tiny_model(const std::string& family) {
-  return model_from_hf_config(config_of(family), "tiny config.json");
+std::unique_ptr<Model> tiny_model(const std::string& family, const Size& size) {
+  return model_from_hf_config(config_of(family, size), "tiny config.json");
+}
+
+std::string memory_folder() {
+  return std::filesystem::exists("/dev/shm") ? "/dev/shm"
+                                             : std::filesystem::temp_directory_path().string();
 }
 
 std::string byte_tokenizer() {

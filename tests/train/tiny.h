@@ -17,11 +17,17 @@ inline constexpr const char* kFamilies[] = {"gpt2", "llama", "qwen2", "gemma3_te
 inline constexpr std::int64_t kVocabulary = 261;  // bytes, an end token, and rows none uses
 inline constexpr std::int64_t kContext = 320;
 
-std::unique_ptr<Model> tiny_model(const std::string& family);
+struct Size {
+  std::int64_t width = 24, intermediate = 40, layers = 2;
+};
+std::unique_ptr<Model> tiny_model(const std::string& family, const Size& size = {});
 // Wide enough that padding to pages does not eat what streaming saves; 1000 rows of vocabulary.
 std::unique_ptr<Model> wide_model(std::int64_t layers = 6);
 std::string tiny_config(const std::string& family);  // text of config.json
 std::string byte_tokenizer();                        // text of tokenizer.json
+
+// Where nothing waits for a disk, if there is such a place.
+std::string memory_folder();
 
 // Packed documents of random tokens; two of three positions have a target.
 Batch random_batch(std::int64_t rows, std::int64_t length, std::int64_t vocabulary,
