@@ -90,14 +90,16 @@ class Planner {
   }
 
   // Buffers of batch, result and state values, and of boundaries, which get a place where they are
-  // produced.
+  // produced; updates alone have none.
   void add_values() {
     using Role = ProgramValue::Role;
     std::vector<int> ids;
     for (size_t v = 0; v < program_.values.size(); ++v) {
       const ProgramValue& value = program_.values[v];
       const std::int64_t bytes = value.type.bytes();
-      if (value.role == Role::boundary)
+      if (value.role == Role::boundary && only_updates())
+        ids.push_back(-1);
+      else if (value.role == Role::boundary)
         ids.push_back(add_buffer(value.name, BufferKind::activations, bytes, false,
                                  offload_reader(static_cast<int>(v)) >= 0));
       else if (value.role == Role::state)

@@ -158,6 +158,36 @@ TEST_P(Ring, GoesOnAfterKillsAtEveryPoint) {
   EXPECT_GE(half_done, 4);
 }
 
+// Killed when nothing but the commit was missing, and nothing lives in RAM: no work is left, and no
+// memory but that of the batch.
+TEST(RingRedo, OfAStepWhoseUpdatesAreAllMade) {
+  const TempFolder folder(memory_folder());
+  const auto model = tiny_model("qwen2");
+  const Batch batch = random_batch(kRows, kLength, kVocabulary, 1);
+  PlanKnobs knobs{.durable = true, .ring = true};
+  knobs.stream_weights = knobs.stream_state = knobs.offload_saved = std::vector<char>(4, 1);
+  knobs.store_block = 4096;
+  knobs.piece_elements = 2048;
+  const auto start = [&] {
+    auto engine = std::make_unique<TrainingEngine>(
+        *model, TrainingShape{kRows, kLength, 1, DType::bf16, false}, OptimizerOptions{},
+        PlanningOptions{.knobs = knobs});
+    engine->allocate(folder.path());
+    return engine;
+  };
+  {
+    const auto engine = start();
+    engine->randomise(1);
+    engine->commit(0, "0");
+    engine->step({&batch, 1}, batch.target_tokens, {.step = 1, .lr = 1e-2});
+  }
+  const auto engine = start();
+  EXPECT_TRUE(engine->stored_step_waits());
+  engine->restore();
+  engine->commit(1, "1");
+  EXPECT_EQ(engine->stored_step(), 1);
+}
+
 TEST(StoreChoice, TakesTwoSlotsWhereTheyFitTheDiskAndOtherwiseTheRing) {
   const auto model = wide_model();
   const TrainingShape shape{2, 128, 1, DType::bf16, false};
