@@ -2,12 +2,18 @@
 """Prints what the demo found, from the files that scripts/demo.sh left in its work folder.
 
 `report.py answers WORK` shows some held-out packages with the answers before and after;
-`report.py table WORK` prints the final table and writes it to WORK/summary.json.
+`report.py table WORK` prints the final table and writes it to WORK/summary.json;
+`report.py same WORK` compares the run, whose weights lie in WORK/weights, bit for bit with the
+unbroken run and its weights, and fails where anything differs.
 """
 
 import argparse
+import filecmp
 import json
 import pathlib
+import statistics
+import struct
+import sys
 import textwrap
 
 SHOWN = 8
@@ -71,12 +77,54 @@ def print_table(work):
     (work / "summary.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
+# What of a line of metrics is arithmetic; time and memory may differ.
+ARITHMETIC = ("step", "loss", "validation_loss", "grad_norm", "lr", "tokens", "target_tokens")
+
+
+def arithmetic_of(rows):
+    return [{key: row[key] for key in ARITHMETIC if key in row} for row in rows]
+
+
+def count_tensors(path):
+    with path.open("rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    return len(header.keys() - {"__metadata__"})
+
+
+def print_cost(name, rows):
+    """The first step is left out: it also brings the weights in."""
+    steps = [row for row in rows if "loss" in row][1:]
+    seconds = statistics.median(row["seconds"] for row in steps)
+    foretold = statistics.median(row["predicted_seconds"] for row in steps)
+    peak = max(row["peak_rss_bytes"] for row in steps)
+    print(f"{name:<16}{peak / 2 ** 30:8.2f} GiB{seconds:16.2f} s{foretold:12.2f} s")
+
+
+def print_same(work):
+    runs = {name: read_rows(work / name / "metrics.jsonl") for name in ("run", "unbroken-run")}
+    arithmetic, expected = (arithmetic_of(rows) for rows in runs.values())
+    weights = sorted((work / "weights").glob("*.safetensors"))
+    differing = [path.name for path in weights
+                 if not filecmp.cmp(path, work / "unbroken-weights" / path.name, shallow=False)]
+    print(f"{'':<16}{'peak memory':>12}{'median of a step':>18}{'foretold':>14}")
+    for name, rows in runs.items():
+        print_cost(name, rows)
+    if arithmetic != expected:
+        sys.exit("[same] the metrics are not those of the unbroken run")
+    if differing or not weights:
+        sys.exit(f"[same] weights that differ: {differing if weights else 'none were exported'}")
+    validations = sum("validation_loss" in row for row in arithmetic)
+    print(f"\nthe same bits as the unbroken run: {len(arithmetic) - validations} losses, "
+          f"{validations} validations, all {sum(map(count_tensors, weights))} weight tensors")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=["answers", "table"])
+    parser.add_argument("what", choices=["answers", "table", "same"])
     parser.add_argument("work", type=pathlib.Path)
     options = parser.parse_args()
-    {"answers": print_answers, "table": print_table}[options.what](options.work)
+    printers = {"answers": print_answers, "table": print_table, "same": print_same}
+    printers[options.what](options.work)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import pathlib
+import struct
 import sys
 import tempfile
 import unittest
@@ -11,6 +12,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import evaluate  # noqa: E402
+import kill_once  # noqa: E402
 import make_dataset  # noqa: E402
 import report  # noqa: E402
 
@@ -110,6 +112,24 @@ class Evaluate(unittest.TestCase):
         self.assertIn("1 completions printed; expected 4", str(caught.exception))
 
 
+class KillOnce(unittest.TestCase):
+    def kill(self, folder, body):
+        metrics = pathlib.Path(folder, "metrics.jsonl")
+        return kill_once.kill_at(2, metrics, ["/bin/sh", "-c", body, "sh", str(metrics)])
+
+    def test_kills_when_the_steps_are_there(self):
+        with tempfile.TemporaryDirectory() as folder:
+            body = ("""echo '{"step": 0, "validation_loss": 1}' > "$1"; """
+                    """for i in 1 2; do echo '{"loss": 1}' >> "$1"; done; exec sleep 60""")
+            self.assertEqual(self.kill(folder, body), 2)
+
+    def test_a_training_that_ends_before_is_an_error(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with self.assertRaises(SystemExit) as caught:
+                self.kill(folder, """echo '{"loss": 1}' > "$1"; exit 3""")
+        self.assertIn("ended with status 3 after 1 steps", str(caught.exception))
+
+
 class Report(unittest.TestCase):
     def test_table(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -125,6 +145,39 @@ class Report(unittest.TestCase):
                 report.print_table(work)
             self.assertIn("3.0 points above", printed.getvalue())
             self.assertEqual(report.read_json(work / "summary.json")["after"]["loss"], 0.5)
+
+    def write_run(self, work, name, loss, seconds, weights):
+        """A run of three steps that ends with this loss, and its exported weights."""
+        (work / f"{name}run").mkdir()
+        rows = [{"step": step, "loss": loss if step == 3 else 2.0, "grad_norm": 1.0,
+                 "seconds": seconds, "predicted_seconds": 1.0, "peak_rss_bytes": 2 ** 30}
+                for step in (1, 2, 3)] + [{"step": 3, "validation_loss": 0.5, "seconds": seconds}]
+        (work / f"{name}run" / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        header = json.dumps({"__metadata__": {}, "a": {}, "b": {}}).encode()
+        (work / f"{name}weights").mkdir()
+        (work / f"{name}weights" / "model.safetensors").write_bytes(
+            struct.pack("<Q", len(header)) + header + weights)
+
+    def compare(self, loss=1.0, weights=b"same"):
+        """What is printed of a run and an unbroken one that has another speed."""
+        with tempfile.TemporaryDirectory() as folder:
+            work = pathlib.Path(folder)
+            self.write_run(work, "", 1.0, 3.0, b"same")
+            self.write_run(work, "unbroken-", loss, 4.0, weights)
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                report.print_same(work)
+            return printed.getvalue()
+
+    def test_same_counts_what_was_compared(self):
+        self.assertIn("unbroken run: 3 losses, 1 validations, all 2 weight tensors",
+                      self.compare())
+
+    def test_other_losses_or_weights_are_not_the_same(self):
+        for changes in ({"loss": 1.0000001}, {"weights": b"sAme"}):
+            with self.assertRaises(SystemExit) as caught:
+                self.compare(**changes)
+            self.assertIn("[same]", str(caught.exception))
 
     def test_pick_spreads_over_the_file(self):
         rows = list(range(100))
