@@ -14,6 +14,9 @@ namespace {
 constexpr double kProductShare = 0.92;
 constexpr double kVectorShare = 0.25;
 constexpr double kCopyShare = 0.8;
+// What products of few rows reach of the rate at which memory is read: they wait for their operands
+// (docs/PERFORMANCE.md, "Decoding and prompts"), whatever was measured with more rows.
+constexpr double kReadShare = 0.85;
 constexpr double kCallSeconds = 5e-6;     // to wake the threads
 constexpr double kBytesPerSecond = 10e9;  // a slow memory, where the file says nothing
 constexpr double kMinSeconds = 1e-9;      // logarithms need more than nothing
@@ -65,6 +68,8 @@ CostModel::CostModel(const Machine& machine) {
   bf16_flops_ = per_second(machine.cpu.gemm_bf16_gflops);
   bytes_per_second_ = per_second(machine.ram.copy_gb_per_second);
   if (bytes_per_second_ <= 0) bytes_per_second_ = kBytesPerSecond;
+  read_bytes_per_second_ = per_second(machine.ram.read_gb_per_second);
+  if (read_bytes_per_second_ <= 0) read_bytes_per_second_ = bytes_per_second_;
   add_grids(machine.cpu.gemm_shapes);
   for (const OpRate& rate : machine.ops)
     curves_[rate.op + " " + rate.variant].push_back({log_of(rate.width), rate.points});
@@ -96,15 +101,21 @@ void CostModel::add_grids(const std::vector<GemmRate>& rates) {
 }
 
 double CostModel::seconds(const Product& product) const {
-  const double flops = 2.0 * static_cast<double>(product.m) * static_cast<double>(product.k) *
-                       static_cast<double>(product.n);
+  const auto m = static_cast<double>(product.m), k = static_cast<double>(product.k),
+             n = static_cast<double>(product.n);
+  const double operands = (m * k + k * n) * static_cast<double>(size_of(product.operand));
+  return product.count * std::max(arithmetic_seconds(product, 2 * m * k * n),
+                                  operands / (kReadShare * read_bytes_per_second_));
+}
+
+double CostModel::arithmetic_seconds(const Product& product, double flops) const {
   if (flops <= 0) return 0;
   auto at = grids_.find({product.operand, form_of(product)});
   if (at == grids_.end() && product.accumulate) at = grids_.find({product.operand, GemmForm::tn});
   if (at == grids_.end()) {
     const double peak =
         product.operand == DType::bf16 && bf16_flops_ > 0 ? bf16_flops_ : f32_flops_;
-    return product.count * (kCallSeconds + flops / (kProductShare * peak));
+    return kCallSeconds + flops / (kProductShare * peak);
   }
   const Grid& grid = at->second;
   const std::array<Place, 3> places = {locate(grid.m, log_of(product.m)),
@@ -122,7 +133,7 @@ double CostModel::seconds(const Product& product) const {
     }
     if (weight > 0) log_seconds += weight * grid.log_seconds[index];
   }
-  return product.count * flops * std::exp(log_seconds);
+  return flops * std::exp(log_seconds);
 }
 
 const std::vector<CostModel::Curve>* CostModel::curves_of(const OpWork& work) const {

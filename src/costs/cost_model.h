@@ -58,11 +58,13 @@ class CostModel {
   void add_grids(const std::vector<GemmRate>& rates);
   const std::vector<Curve>* curves_of(const OpWork& work) const;
   double from_peaks(const OpWork& work, double flops) const;
+  // Of one such product, its operands being at hand.
+  double arithmetic_seconds(const Product& product, double flops) const;
 
   std::map<std::pair<DType, GemmForm>, Grid> grids_;
   std::map<std::string, std::vector<Curve>> curves_;  // by op and variant; widths ascend
   double f32_flops_ = 0, bf16_flops_ = 0;             // per second
-  double bytes_per_second_ = 0;
+  double bytes_per_second_ = 0, read_bytes_per_second_ = 0;
 };
 
 }  // namespace outsize

@@ -91,6 +91,18 @@ TEST(CostModel, PeaksStepInWhereNothingWasMeasured) {
   EXPECT_FALSE(costs.knows(work_of(add_call(1, 1))));
 }
 
+// A product of one row reads its whole matrix: memory's rate bounds it, however fast many rows are.
+TEST(CostModel, ProductsOfFewRowsWaitForMemory) {
+  for (Machine machine : {bare_machine(), machine_with_grid()}) {
+    machine.ram.read_gb_per_second = Rate{10, 10, 10};
+    const double bytes = 4.0 * 4096 * 4096;
+    EXPECT_GT(CostModel(machine).seconds(linear_call(DType::f32, 1, 4096, 4096)), bytes / 10e9);
+    const double many = CostModel(machine).seconds(linear_call(DType::f32, 4096, 4096, 4096));
+    machine.ram.read_gb_per_second = Rate{100, 100, 100};
+    EXPECT_EQ(CostModel(machine).seconds(linear_call(DType::f32, 4096, 4096, 4096)), many);
+  }
+}
+
 // An op is free of cost only when it has nothing to do.
 TEST(CostModel, EverySampleHasACost) {
   for (const Machine& machine : {bare_machine(), machine_with_grid()})
