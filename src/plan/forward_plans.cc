@@ -18,7 +18,7 @@ class ForwardSearch {
     if (fits() || !may_stream) return std::move(best_);
     std::fill(streamed_.begin(), streamed_.end(), 1);
     if (!fits()) return std::move(best_);  // not even when nothing is read ahead
-    window_ = std::clamp<std::int64_t>(budget_ / 8, kMovedAlignment, 256 << 20);
+    window_ = bytes_of_a_call();
     if (!fits()) window_ = 0;
     make_resident();
     return std::move(best_);
@@ -42,15 +42,38 @@ class ForwardSearch {
     return fit;
   }
 
+  // A median: reading runs as far ahead as this, which is one call, and what is larger is the table
+  // of a head or an embedding. Further ahead would save no time, since whichever takes longer,
+  // reading or computing, never waits; it would cost RAM that weights can stay in.
+  std::int64_t bytes_of_a_call() const {
+    std::vector<std::int64_t> sizes;
+    for (size_t c = 0; c < streamed_.size(); ++c)
+      if (const std::int64_t bytes = bytes_of(c); bytes > 0) sizes.push_back(bytes);
+    if (sizes.empty()) return 0;
+    std::sort(sizes.begin(), sizes.end());
+    return sizes[sizes.size() / 2];
+  }
+
+  std::int64_t bytes_of(size_t call) const {
+    const Program& program = *requests_.front().program;
+    std::int64_t bytes = 0;
+    for (int p : program.calls[call].parameters)
+      bytes += whole_pages(program.parameters[static_cast<size_t>(p)].type.bytes());
+    return bytes;
+  }
+
+  // First what is read for several uses, then what is larger than a usual call: RAM has to have the
+  // room for it anyway, at its use. Then the first calls, which compute while the next are read.
   void make_resident() {
     const std::vector<char> shares = owners_of_shared();
-    std::vector<size_t> others;  // the first ones: they compute while the next are read
-    for (size_t c = 0; c < streamed_.size(); ++c) {
-      if (!shares[c]) {
-        others.push_back(c);
-        continue;
-      }
-      // Its bytes would be read for each of their uses.
+    const std::int64_t usual = bytes_of_a_call();
+    std::vector<size_t> first, others;
+    for (size_t c = 0; c < streamed_.size(); ++c)
+      (shares[c] || bytes_of(c) > usual ? first : others).push_back(c);
+    std::stable_sort(first.begin(), first.end(), [&](size_t a, size_t b) {
+      return shares[a] != shares[b] ? shares[a] > shares[b] : bytes_of(a) > bytes_of(b);
+    });
+    for (const size_t c : first) {
       streamed_[c] = 0;
       if (!fits()) streamed_[c] = 1;
     }

@@ -155,21 +155,35 @@ ParameterPlan::Pieces ParameterPlan::cut(const StoreItem& item, Tier tier, Buffe
 }
 
 int ParameterPlan::weight(int p) {
+  std::vector<Move> reads;
+  const int id = bring_weight(p, reads);
+  const int owner = owner_[static_cast<size_t>(p)];
+  tasks_.read_before(tasks_.next(), published_at_[static_cast<size_t>(owner)], std::move(reads));
+  return id;
+}
+
+std::vector<int> ParameterPlan::weights(int call) {
+  std::vector<int> ids;
+  std::vector<Move> reads;
+  for (int p : request_.program->calls[static_cast<size_t>(call)].parameters)
+    ids.push_back(request_.training ? weight(p) : bring_weight(p, reads));
+  tasks_.read_before(tasks_.next(), -1, std::move(reads));
+  return ids;
+}
+
+int ParameterPlan::bring_weight(int p, std::vector<Move>& reads) {
   const int resident = plan_.weights[static_cast<size_t>(p)];
   if (resident >= 0) return resident;
   const auto [at, fresh] = streamed_.try_emplace(p, -1);
   if (!fresh) return at->second;
   at->second =
       add_buffer(parameter(p).name, BufferKind::weights, parameter(p).type.bytes(), false, true);
-  std::vector<Move> moves;
   std::int64_t offset = 0;
   for (int piece : items_[static_cast<size_t>(p)].front()) {
     const std::int64_t bytes = plan_.buffers[static_cast<size_t>(piece)].extent.bytes;
-    moves.push_back({piece, at->second, 0, offset, bytes});
+    reads.push_back({piece, at->second, 0, offset, bytes});
     offset += bytes;
   }
-  const int owner = owner_[static_cast<size_t>(p)];
-  tasks_.read_before(tasks_.next(), published_at_[static_cast<size_t>(owner)], std::move(moves));
   return at->second;
 }
 

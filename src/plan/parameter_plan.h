@@ -21,6 +21,9 @@ class ParameterPlan {
   void begin_span() { streamed_.clear(); }
   // Buffer of a weight for the next task.
   int weight(int parameter);
+  // Of all that a call uses. Without training nothing else wants the disk, and one read brings
+  // them: small ones would each wait for it.
+  std::vector<int> weights(int call);
   // Buffer of a gradient; `adds`: earlier tasks of the step have written to it.
   int gradient(int parameter, bool& adds);
   // After the last backward of a call: the sums over the gradients that are now complete.
@@ -47,6 +50,7 @@ class ParameterPlan {
   }
   int add_buffer(std::string name, BufferKind kind, std::int64_t bytes, bool persistent,
                  bool moved);
+  int bring_weight(int p, std::vector<Move>& reads);
   void add_store(int p);
   void add_log(int p);
   void add_scratch_weight(int p);

@@ -218,7 +218,7 @@ class Planner {
     if (updates_ && profile(c).skip_forward) return;
     CallBinding& bound = binding(m, c);
     const std::string label = fmt::format("{}.{}", call(c).name, m);
-    for (int p : call(c).parameters) bound.parameters.push_back(parameters_.weight(p));
+    bound.parameters = parameters_.weights(c);
     if (updates_)
       for (size_t s = 0; s < profile(c).saved.size(); ++s)
         bound.saved.push_back(add_buffer(fmt::format("{}.saved{}", label, s),

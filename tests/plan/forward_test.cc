@@ -71,8 +71,9 @@ TEST(ForwardPlans, FitTheirBudgetsAndStreamNoMoreThanTheyMust) {
   EXPECT_GT(streamed, static_cast<int>(kSeeds));
 }
 
-TEST(ForwardPlans, KeepWhatIsReadTwiceFirst) {
-  // A table of ten pages that the first and the last call use, and between them calls of as much.
+// Calls one after the other, each with a parameter of so many pages; tied: the last uses the
+// first's.
+Program chain(const std::vector<std::int64_t>& pages, bool tied) {
   Program program;
   const auto add_value = [&](const std::string& name, ProgramValue::Role role) {
     ProgramValue value;
@@ -82,33 +83,51 @@ TEST(ForwardPlans, KeepWhatIsReadTwiceFirst) {
     program.values.push_back(value);
     return static_cast<int>(program.values.size()) - 1;
   };
-  const auto add_parameter = [&](const std::string& name) {
-    ProgramParameter parameter;
-    parameter.name = name;
-    parameter.type = ValueType{DType::f32, Shape{10 * 1024}};
-    program.parameters.push_back(parameter);
-    return static_cast<int>(program.parameters.size()) - 1;
-  };
-  constexpr int kCalls = 6;
-  const int table = add_parameter("table");
   int value = add_value("in", ProgramValue::Role::batch);
   program.segments.resize(1);
-  for (int c = 0; c < kCalls; ++c) {
-    const bool first = c == 0, last = c == kCalls - 1;
+  for (size_t c = 0; c < pages.size(); ++c) {
+    const bool last = c + 1 == pages.size();
     Call call;
     call.name = "call";
     call.inputs = {value};
     value = add_value("x", last ? ProgramValue::Role::result : ProgramValue::Role::boundary);
     call.outputs = {value};
-    call.parameters = {first || last ? table : add_parameter("w")};
+    if (last && tied) {
+      call.parameters = {0};
+    } else {
+      ProgramParameter parameter;
+      parameter.name = "w";
+      parameter.type = ValueType{DType::f32, Shape{pages[c] * kMovedAlignment / 4}};
+      call.parameters = {static_cast<int>(program.parameters.size())};
+      program.parameters.push_back(parameter);
+    }
     program.calls.push_back(call);
   }
-  PlanRequest request{.program = &program, .segments = std::vector<SegmentProfile>(1)};
+  return program;
+}
+
+TEST(ForwardPlans, KeepWhatIsReadTwiceFirst) {
+  const Program program = chain({10, 10, 10, 10, 10, 10}, /*tied=*/true);
+  const PlanRequest request{.program = &program, .segments = std::vector<SegmentProfile>(1)};
   const std::int64_t all = plan_forward({request}, 0, true).arena_bytes;
   const ForwardPlans found = plan_forward({request}, all - 4096, true);
   expect_sound(found, all - 4096);
   EXPECT_GT(streamed_bytes(found), 0);
-  EXPECT_GE(found.plans.front().weights[static_cast<size_t>(table)], 0);
+  EXPECT_GE(found.plans.front().weights.front(), 0);
+}
+
+// A head needs room for all of it at its use, so it had better stay there; one call is read ahead.
+TEST(ForwardPlans, KeepLargeCallsBeforeOthers) {
+  const Program program = chain({10, 10, 10, 10, 10, 10, 100}, /*tied=*/false);
+  const PlanRequest request{.program = &program, .segments = std::vector<SegmentProfile>(1)};
+  constexpr std::int64_t kValues = 2 * kMovedAlignment;
+  const std::int64_t budget = (100 + 3 * 10) * kMovedAlignment + kValues;
+  const ForwardPlans found = plan_forward({request}, budget, true);
+  expect_sound(found, budget);
+  const auto& weights = found.plans.front().weights;
+  EXPECT_GE(weights.back(), 0);
+  EXPECT_GE(weights.front(), 0) << "room for one more beside the one in use and the next";
+  EXPECT_EQ(streamed_bytes(found), 5 * 10 * kMovedAlignment);
 }
 
 }  // namespace
