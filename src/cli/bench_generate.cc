@@ -80,7 +80,7 @@ std::vector<std::int32_t> random_prompt(std::int64_t count, std::int64_t vocabul
 }
 
 struct Times {
-  std::vector<double> prompt, token, gemm, ram;
+  std::vector<double> prompt, token, gemm, ram, reads;
 };
 
 void run_round(Generator& generator, const Options& options, DType dtype, Times& times) {
@@ -102,6 +102,7 @@ void run_round(Generator& generator, const Options& options, DType dtype, Times&
     each.push_back(seconds_since(start));
   }
   times.token.push_back(median(each));
+  times.reads.push_back(generator.engine().measure_reads());
 }
 
 void bench_generate(const Options& options) {
@@ -110,9 +111,9 @@ void bench_generate(const Options& options) {
   const Residence residence(options.residence, options.model);
   Generator generator(source.model(), {options.prompt + options.tokens, dtype, false},
                       residence.forward());
-  residence.tell(generator.engine(), generator.token_seconds(), 1);
+  residence.tell(generator);
   const auto start = Clock::now();
-  generator.load(*source.weights());
+  generator.load(source.weights());
   const double load_seconds = seconds_since(start);
   Times times;
   for (int round = 0; round <= options.rounds; ++round) {
@@ -127,13 +128,17 @@ void bench_generate(const Options& options) {
       1e9;
   const double token_gb = cost.bytes / token_seconds / 1e9;
   const std::optional<double> foretold = generator.token_seconds();
+  const auto disk_bytes = static_cast<double>(generator.engine().read_bytes());
+  const double reads = median(times.reads);
   const nlohmann::json result = {
       {"prompt_tokens_per_second", static_cast<double>(options.prompt) / prompt_seconds},
       {"prompt_share_of_gemm", prompt_gflops / gemm},
       {"tokens_per_second", 1 / token_seconds},
       {"foretold_tokens_per_second", foretold ? nlohmann::json(1 / *foretold) : nullptr},
       {"token_bytes", cost.bytes},
-      {"token_disk_bytes", generator.engine().read_bytes()},
+      {"token_disk_bytes", disk_bytes},
+      {"disk_gb_per_second", disk_bytes > 0 ? nlohmann::json(disk_bytes / reads / 1e9) : nullptr},
+      {"decode_share_of_disk", reads / token_seconds},
       {"decode_share_of_ram", token_gb / ram},
       {"gemm_gflops", gemm},
       {"ram_gb_per_second", ram},

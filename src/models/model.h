@@ -21,6 +21,7 @@ struct ModelInfo {
   std::int64_t vocabulary = 0;
   std::int64_t context = 0;  // longest sequence the model was made for
   bool tied = false;         // the head is the embedding table
+  std::string embedding;     // the table's parameter
 };
 
 // Where a program parameter's values lie in files. A parameter is a range of rows of the Hugging

@@ -8,7 +8,6 @@
 #include "core/error.h"
 #include "models/limits.h"
 #include "ops/add/add.h"
-#include "ops/embedding/embedding.h"
 
 namespace outsize {
 namespace {
@@ -32,7 +31,13 @@ class RotaryDecoder : public Model {
   explicit RotaryDecoder(RotaryDecoderConfig config) : c_(std::move(config)) {}
 
   ModelInfo info() const override {
-    return {c_.family, c_.layers, c_.width, c_.vocabulary, c_.context, c_.tied};
+    return {c_.family,
+            c_.layers,
+            c_.width,
+            c_.vocabulary,
+            c_.context,
+            c_.tied,
+            "model.embed_tokens.weight"};
   }
   double initializer_range() const override { return c_.initializer_range; }
 
@@ -46,8 +51,7 @@ class RotaryDecoder : public Model {
     parts.layer_prefix = "model.layers.";
     parts.head_weight = c_.tied ? "model.embed_tokens.weight" : "lm_head.weight";
     parts.embed = [c = c_](SegmentBuilder& b) {
-      return embedding(b.graph(), b.matrix("model.embed_tokens.weight", c.vocabulary, c.width),
-                       b.tokens());
+      return b.embed_tokens("model.embed_tokens.weight", c.vocabulary, c.width);
     };
     parts.block = [c = c_](SegmentBuilder& b, int kind, ValueId x) { return block(c, b, kind, x); };
     parts.final_norm = [c = c_](SegmentBuilder& b, ValueId x) {

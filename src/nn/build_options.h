@@ -19,6 +19,9 @@ struct BuildOptions {
   DType dtype = DType::f32;         // of matrices and activations: f32 or bf16
   std::int64_t cache_capacity = 0;  // generation: tokens the cache holds
   std::int64_t logit_rows = 0;      // generation: rows whose logits are wanted
+  // generation: the host looks up the embedding's rows, batch value token_rows [N,D], and numbers
+  // them in `tokens`; the program reads no table for them.
+  bool rows_given = false;
 };
 
 }  // namespace outsize

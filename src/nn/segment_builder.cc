@@ -4,6 +4,7 @@
 
 #include "ops/add/add.h"
 #include "ops/cached_attention/cached_attention.h"
+#include "ops/embedding/embedding.h"
 #include "ops/gated_activation/gated_activation.h"
 #include "ops/layer_norm/layer_norm.h"
 #include "ops/linear/linear.h"
@@ -55,6 +56,14 @@ ValueId SegmentBuilder::rows() {
 
 ValueId SegmentBuilder::rope_table(int table, std::int64_t head_dim) {
   return input(fmt::format("rope.{}", table), DType::f32, {options_.tokens, head_dim});
+}
+
+ValueId SegmentBuilder::embed_tokens(const std::string& name, std::int64_t vocabulary,
+                                     std::int64_t width, double scale) {
+  const ValueId table = options_.rows_given
+                            ? input("token_rows", options_.dtype, {options_.tokens, width})
+                            : matrix(name, vocabulary, width);
+  return embedding(graph_, table, tokens(), scale);
 }
 
 ValueId SegmentBuilder::linear(const std::string& name, ValueId x, std::int64_t out, bool bias) {

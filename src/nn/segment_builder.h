@@ -34,6 +34,9 @@ class SegmentBuilder {
   ValueId rope_table(int table, std::int64_t head_dim);  // f32 [N,K]
 
   // Layers.
+  // Rows of the table `name` [V,D] for the tokens, times scale -> [N,D].
+  ValueId embed_tokens(const std::string& name, std::int64_t vocabulary, std::int64_t width,
+                       double scale = 1.0);
   // y = x·Wᵀ (+ b); parameters `name`.weight [out,in] and, with bias, `name`.bias [out].
   ValueId linear(const std::string& name, ValueId x, std::int64_t out, bool bias);
   // Parameter `name`.weight; `unit_offset` multiplies by 1 + weight (Gemma). `group` is the width

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <map>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "costs/cost_model.h"
-#include "plan/forward_plans.h"
 #include "storage/real_disk.h"
 #include "train/foretell.h"
 #include "train/load_weights.h"
@@ -25,8 +25,7 @@ namespace {
 
 }  // namespace
 
-ForwardEngine::ForwardEngine(std::vector<Program> programs, const ForwardOptions& options)
-    : programs_(std::move(programs)) {
+ForwardPlans ForwardEngine::plan(const ForwardOptions& options, bool may_stream) {
   CompileOptions how;
   std::optional<CostModel> costs;
   if (options.machine != nullptr) {
@@ -38,12 +37,24 @@ ForwardEngine::ForwardEngine(std::vector<Program> programs, const ForwardOptions
     compiled_.push_back(std::make_unique<CompiledProgram>(program, how));
     requests.push_back({.program = &program, .segments = compiled_.back()->profiles()});
   }
-  ForwardPlans found =
-      plan_forward(std::move(requests), options.budget_bytes, !options.folder.empty());
+  return plan_forward(std::move(requests), options.budget_bytes, may_stream);
+}
+
+ForwardEngine::ForwardEngine(std::vector<Program> programs, const ForwardOptions& options,
+                             std::vector<Program> small)
+    : programs_(std::move(programs)) {
+  const bool may_stream = !options.folder.empty();
+  ForwardPlans found = plan(options, may_stream && small.empty());
+  if (found.plans.empty() && may_stream && !small.empty()) {
+    compiled_.clear();  // they borrow the programs
+    programs_ = std::move(small);
+    found = plan(options, true);
+  }
   if (found.plans.empty()) fail_budget(found.arena_bytes, options.budget_bytes);
   if (const std::int64_t scratch = found.plans.front().scratch_bytes; scratch > 0) {
-    disk_ = make_real_disk();
-    tiers_ = std::make_shared<DiskTiers>(*disk_, options.folder, scratch, nullptr);
+    if (options.disk == nullptr) own_disk_ = make_real_disk();
+    tiers_ = std::make_shared<DiskTiers>(options.disk ? *options.disk : *own_disk_, options.folder,
+                                         scratch, nullptr);
   }
   arena_bytes_ = found.arena_bytes;
   arena_ = std::make_shared<HostArena>(arena_bytes_);
@@ -103,6 +114,13 @@ std::int64_t ForwardEngine::read_bytes() const {
   for (const Task& task : executor().plan().tasks)
     if (task.kind == TaskKind::read) bytes += task.bytes;
   return static_cast<std::int64_t>(bytes);
+}
+
+double ForwardEngine::measure_reads() const {
+  const double start = seconds_now();
+  for (const Task& task : executor().plan().tasks)
+    if (task.kind == TaskKind::read) tiers_->run(executor().plan(), task, arena_->data());
+  return seconds_now() - start;
 }
 
 std::optional<double> ForwardEngine::seconds(size_t program) const {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 
 #include "core/error.h"
@@ -25,7 +24,7 @@ std::vector<std::int64_t> chunk_sizes(const GeneratorShape& shape, std::int64_t 
 
 // A padded last chunk writes beyond the text; those rows are written again before they are read.
 std::vector<Program> chunk_programs(const Model& model, const GeneratorShape& shape,
-                                    const std::vector<std::int64_t>& sizes) {
+                                    const std::vector<std::int64_t>& sizes, bool rows_given) {
   check_context(model, shape.context);
   std::vector<Program> programs;
   for (const std::int64_t size : sizes)
@@ -34,7 +33,8 @@ std::vector<Program> chunk_programs(const Model& model, const GeneratorShape& sh
                                       .row_length = size,
                                       .dtype = shape.dtype,
                                       .cache_capacity = shape.context + sizes.front(),
-                                      .logit_rows = shape.all_logits ? size : 1}));
+                                      .logit_rows = shape.all_logits ? size : 1,
+                                      .rows_given = rows_given}));
   return programs;
 }
 
@@ -45,7 +45,17 @@ Generator::Generator(const Model& model, const GeneratorShape& shape, const Forw
       shape_(shape),
       vocabulary_(model.info().vocabulary),
       sizes_(chunk_sizes(shape, vocabulary_)),
-      engine_(chunk_programs(model, shape, sizes_), options) {}
+      engine_(chunk_programs(model, shape, sizes_, false), options,
+              chunk_programs(model, shape, sizes_, true)) {}
+
+bool Generator::looks_up_rows() const {
+  return engine_.executor().program().find_value("token_rows") >= 0;
+}
+
+void Generator::load(std::shared_ptr<const WeightReader> reader) {
+  engine_.load(model_, *reader);
+  if (looks_up_rows()) rows_.emplace(model_, shape_.dtype, std::move(reader));
+}
 
 // The largest chunk that is filled, or the smallest that takes all that is left.
 size_t Generator::program_for(std::int64_t left) const {
@@ -57,12 +67,23 @@ size_t Generator::program_for(std::int64_t left) const {
   return best;
 }
 
+// Those that fill up a chunk are zeros: any token, or the first one's row.
+void Generator::write_tokens(size_t program, std::span<const std::int32_t> tokens) {
+  Executor& executor = engine_.executor(program);
+  auto* ids = static_cast<std::int32_t*>(executor.value(0, "tokens"));
+  std::fill_n(ids, sizes_[program], 0);
+  if (rows_) {
+    rows_->read(tokens, executor.value(0, "token_rows"));
+    std::iota(ids, ids + tokens.size(), 0);
+  } else {
+    std::copy(tokens.begin(), tokens.end(), ids);
+  }
+}
+
 void Generator::run_chunk(size_t program, std::span<const std::int32_t> tokens) {
   Executor& executor = engine_.executor(program);
   const std::int64_t size = sizes_[program];
-  auto* ids = static_cast<std::int32_t*>(executor.value(0, "tokens"));
-  std::memset(ids, 0, static_cast<size_t>(size) * 4);
-  std::memcpy(ids, tokens.data(), tokens.size() * 4);
+  write_tokens(program, tokens);
   if (executor.program().find_value("positions") >= 0) {
     auto* positions = static_cast<std::int32_t*>(executor.value(0, "positions"));
     const std::int64_t last = past_ + static_cast<std::int64_t>(tokens.size()) - 1;

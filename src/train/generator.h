@@ -11,6 +11,7 @@
 
 #include "models/model.h"
 #include "train/forward_engine.h"
+#include "train/token_rows.h"
 #include "weights/weight_reader.h"
 
 namespace outsize {
@@ -26,9 +27,12 @@ class Generator {
   // Throws as ForwardEngine.
   Generator(const Model& model, const GeneratorShape& shape, const ForwardOptions& options);
 
-  void load(const WeightReader& reader) { engine_.load(model_, reader); }
+  // Keeps the reader where rows of the embedding are looked up in it.
+  void load(std::shared_ptr<const WeightReader> reader);
   std::int64_t arena_bytes() const { return engine_.arena_bytes(); }
   const ForwardEngine& engine() const { return engine_; }
+  // Whether the embedding's table is not in RAM for its rows: they come from the model's own file.
+  bool looks_up_rows() const;
   std::int64_t vocabulary() const { return vocabulary_; }
   // What runs a single token; it has times once one has been appended by itself.
   const Executor& decoder() const { return engine_.executor(decoder_program()); }
@@ -48,6 +52,7 @@ class Generator {
  private:
   size_t decoder_program() const { return sizes_.size() - 1; }
   size_t program_for(std::int64_t left) const;
+  void write_tokens(size_t program, std::span<const std::int32_t> tokens);
   void run_chunk(size_t program, std::span<const std::int32_t> tokens);
 
   const Model& model_;
@@ -55,6 +60,7 @@ class Generator {
   std::int64_t vocabulary_ = 0, past_ = 0;
   std::vector<std::int64_t> sizes_;  // tokens of each program, largest first
   ForwardEngine engine_;
+  std::optional<TokenRows> rows_;
 };
 
 struct SamplingOptions {

@@ -84,8 +84,8 @@ void write_logits(const LogitsOptions& options) {
   const Residence residence(options.residence, options.model);
   Generator generator(source.model(), {count, parse_dtype(options.dtype), /*all_logits=*/true},
                       residence.forward());
-  residence.tell(generator.engine(), generator.token_seconds(), 1);
-  generator.load(*source.weights());
+  residence.tell(generator);
+  generator.load(source.weights());
   NpyWriter writer(options.out, DType::f32, {count, generator.vocabulary()});
   generator.append(ids, [&](std::int64_t, std::int64_t rows, const float* logits) {
     writer.append(logits, rows * generator.vocabulary());
@@ -197,8 +197,8 @@ void generate_text(const GenerateOptions& options,
   const Residence residence(options.residence, options.model);
   Generator generator(source.model(), {context, parse_dtype(options.dtype), false},
                       residence.forward());
-  residence.tell(generator.engine(), generator.token_seconds(), 1);
-  generator.load(*source.weights());
+  residence.tell(generator);
+  generator.load(source.weights());
   const bool json = options.json || !options.prompts_file.empty();
   for (size_t i = 0; i < prompts.size(); ++i) {
     const double start = seconds_now();

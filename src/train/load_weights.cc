@@ -14,25 +14,6 @@
 namespace outsize {
 namespace {
 
-// Stores `count` f32 values at element `first` of a parameter.
-void store(DType dtype, const MasterMemory& memory, std::int64_t first, const float* values,
-           std::int64_t count) {
-  if (dtype == DType::f32) {
-    std::memcpy(static_cast<float*>(memory.weight) + first, values, static_cast<size_t>(count) * 4);
-    return;
-  }
-  bf16* weight = static_cast<bf16*>(memory.weight) + first;
-  if (memory.low) {
-    store_master(values, count, weight, memory.low + first);
-    return;
-  }
-  // Rounded as in training, which evaluation and generation must agree with to the bit.
-  constexpr std::int64_t kPiece = 1 << 16;
-  std::vector<std::int16_t> rounded_away(static_cast<size_t>(std::min(count, kPiece)));
-  for (std::int64_t i = 0; i < count; i += kPiece)
-    store_master(values + i, std::min(kPiece, count - i), weight + i, rounded_away.data());
-}
-
 // Calls produce(row, rows, values) for pieces of a parameter and hands on what it wrote.
 template <class F>
 void fill(const Program& program, size_t p, const WeightSink& sink, std::vector<float>& buffer,
@@ -71,10 +52,28 @@ bool load_as_stored(const ProgramParameter& parameter, const MasterMemory& memor
 
 }  // namespace
 
+void store_values(DType dtype, const MasterMemory& memory, std::int64_t first, const float* values,
+                  std::int64_t count) {
+  if (dtype == DType::f32) {
+    std::memcpy(static_cast<float*>(memory.weight) + first, values, static_cast<size_t>(count) * 4);
+    return;
+  }
+  bf16* weight = static_cast<bf16*>(memory.weight) + first;
+  if (memory.low) {
+    store_master(values, count, weight, memory.low + first);
+    return;
+  }
+  constexpr std::int64_t kPiece = 1 << 16;
+  std::vector<std::int16_t> rounded_away(static_cast<size_t>(std::min(count, kPiece)));
+  for (std::int64_t i = 0; i < count; i += kPiece)
+    store_master(values + i, std::min(kPiece, count - i), weight + i, rounded_away.data());
+}
+
 WeightSink sink_to_memory(const Program& program, const MasterOf& master) {
   const auto take = [&program, master](int p, std::int64_t first, std::int64_t count,
                                        const float* values) {
-    store(program.parameters[static_cast<size_t>(p)].type.dtype, master(p), first, values, count);
+    store_values(program.parameters[static_cast<size_t>(p)].type.dtype, master(p), first, values,
+                 count);
   };
   return {take, master, {}};
 }

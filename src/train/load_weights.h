@@ -29,6 +29,11 @@ struct WeightSink {
 // Stores what comes in memory.
 WeightSink sink_to_memory(const Program& program, const MasterOf& master);
 
+// Stores `count` f32 values at element `first` of a parameter: bf16 is rounded as in training,
+// which evaluation and generation must agree with to the bit.
+void store_values(DType dtype, const MasterMemory& memory, std::int64_t first, const float* values,
+                  std::int64_t count);
+
 // Streams every parameter, in program order, through a transfer buffer.
 void load_weights(const Program& program, const Model& model, const WeightReader& reader,
                   const WeightSink& sink);

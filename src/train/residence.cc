@@ -55,4 +55,10 @@ void Residence::tell(const ForwardEngine& engine, std::optional<double> seconds,
     options_.note(fmt::format("         {} is memory, not a disk: try --disk", folder_));
 }
 
+void Residence::tell(const Generator& generator) const {
+  if (generator.looks_up_rows())
+    options_.note("weights  rows of the embedding are read from the model as tokens need them");
+  tell(generator.engine(), generator.token_seconds(), 1);
+}
+
 }  // namespace outsize

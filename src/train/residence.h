@@ -9,6 +9,7 @@
 
 #include "train/foretell.h"
 #include "train/forward_engine.h"
+#include "train/generator.h"
 
 namespace outsize {
 
@@ -31,6 +32,8 @@ class Residence {
   // Where weights are streamed: how many from where, and the tokens per second that one run of
   // `tokens` tokens in `seconds` (absent: not foretold) makes.
   void tell(const ForwardEngine& engine, std::optional<double> seconds, std::int64_t tokens) const;
+  // The same for a token.
+  void tell(const Generator& generator) const;
 
  private:
   ResidenceOptions options_;

@@ -110,7 +110,7 @@ TEST_P(AllocationTest, NothingWhileGenerating) {
     void check(const WeightSource&, const Shape&) const override {}
   };
   Generator generator(*model_, {.context = 400, .dtype = GetParam().dtype}, {});
-  generator.load(Zeros());
+  generator.load(std::make_shared<Zeros>());
   const std::vector<std::int32_t> prompt = random_batch().tokens;
   double sum = 0;
   auto take = [&](std::int64_t, std::int64_t, const float* logits) {

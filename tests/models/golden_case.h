@@ -30,7 +30,7 @@ struct Golden {
 
   std::string folder;
   std::unique_ptr<Model> model;
-  std::unique_ptr<WeightReader> weights;
+  std::shared_ptr<const WeightReader> weights;
   std::int64_t rows = 0, length = 0;
   Batch batch;
   std::vector<std::int32_t> prompt;

@@ -89,7 +89,7 @@ void GoldenTest::expect_bf16(const Trained& got) const {
 std::vector<float> GoldenTest::logits(DType dtype, std::int64_t piece) const {
   const auto count = static_cast<std::int64_t>(golden_.prompt.size());
   Generator generator(*golden_.model, {.context = count, .dtype = dtype, .all_logits = true}, {});
-  generator.load(*golden_.weights);
+  generator.load(golden_.weights);
   std::vector<float> all;
   for (std::int64_t first = 0; first < count; first += piece) {
     const auto tokens = std::span(golden_.prompt)

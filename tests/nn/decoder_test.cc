@@ -7,7 +7,6 @@
 
 #include "core/error.h"
 #include "ops/add/add.h"
-#include "ops/embedding/embedding.h"
 
 namespace outsize {
 namespace {
@@ -28,7 +27,7 @@ DecoderParts parts_of(std::vector<int> kinds, bool tied) {
   parts.layer_prefix = "layers.";
   parts.head_weight = tied ? "embed.weight" : "head.weight";
   parts.embed = [](SegmentBuilder& b) {
-    return embedding(b.graph(), b.matrix("embed.weight", kVocabulary, kWidth), b.tokens());
+    return b.embed_tokens("embed.weight", kVocabulary, kWidth);
   };
   parts.block = [](SegmentBuilder& b, int kind, ValueId x) {
     const ValueId h = b.rms_norm("norm", x, 1e-6);
@@ -95,6 +94,20 @@ TEST(Decoder, GenerationKeepsACachePerLayer) {
   const ProgramValue& logits = program.values[static_cast<size_t>(program.find_value("logits"))];
   EXPECT_EQ(logits.type.shape, (Shape{2, kVocabulary}));
   EXPECT_EQ(logits.type.dtype, DType::f32);
+}
+
+TEST(Decoder, RowsThatAreGivenNeedNoTable) {
+  BuildOptions options = options_of(Mode::generation);
+  options.rows_given = true;
+  for (const bool tied : {false, true}) {
+    const Program program = assemble_decoder(parts_of({0, 0}, tied), options);
+    EXPECT_THAT(names_with(program, Role::batch),
+                ElementsAre("past", "positions", "rows", "token_rows", "tokens"));
+    const int rows = program.find_value("token_rows");
+    EXPECT_EQ(program.values[static_cast<size_t>(rows)].type.shape, (Shape{12, kWidth}));
+    EXPECT_TRUE(program.calls.front().parameters.empty());
+    EXPECT_EQ(program.find_parameter("embed.weight") >= 0, tied) << "the head's";
+  }
 }
 
 TEST(Decoder, NamesParametersByLayerAndDecaysMatricesAlone) {

@@ -5,10 +5,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "storage/real_disk.h"
+#include "train/counting_disk.h"
 #include "train/engine.h"
 #include "train/generator.h"
 #include "train/random_reader.h"
@@ -53,7 +56,7 @@ class Forward : public ::testing::TestWithParam<std::tuple<const char*, DType>> 
 
   // Of a prompt in chunks, and token by token after it.
   std::vector<float> logits(Generator& generator) const {
-    generator.load(RandomReader());
+    generator.load(std::make_shared<RandomReader>());
     std::vector<float> list;
     const auto take = [&](std::int64_t, std::int64_t count, const float* values) {
       list.insert(list.end(), values, values + count * generator.vocabulary());
@@ -121,13 +124,56 @@ TEST_P(Forward, GenerationHasTheBitsOfStayingInRam) {
     const auto resident = plan(0);
     const auto expected = logits(*resident);
     const std::int64_t all = resident->arena_bytes();
-    for (const std::int64_t budget : budgets(smallest_budget(all, plan), all)) {
+    const std::int64_t smallest = smallest_budget(all, plan);
+    EXPECT_GT(plan(smallest)->engine().streamed_bytes(), 0);
+    EXPECT_FALSE(resident->looks_up_rows());
+    for (const std::int64_t budget : budgets(smallest, all)) {
       const auto generator = plan(budget);
-      EXPECT_GT(generator->engine().streamed_bytes(), 0);
+      EXPECT_TRUE(generator->looks_up_rows());
       EXPECT_LE(generator->arena_bytes(), budget);
       EXPECT_TRUE(logits(*generator) == expected) << budget;
     }
   }
+}
+
+// What a forecast counts is what the disk is asked for.
+TEST_P(Forward, ReadsTheBytesItSays) {
+  const auto disk = make_real_disk();
+  CountingDisk counting(*disk);
+  const auto plan = [&](std::int64_t budget) {
+    return std::make_unique<Generator>(
+        *model_, GeneratorShape{64, dtype_, false},
+        ForwardOptions{.budget_bytes = budget, .folder = folder_, .disk = &counting});
+  };
+  const std::int64_t all = plan(0)->arena_bytes();
+  for (const std::int64_t budget : budgets(smallest_budget(all, plan), all)) {
+    const auto generator = plan(budget);
+    generator->load(std::make_shared<RandomReader>());
+    for (const std::int32_t token : {3, 7}) {
+      const std::int64_t before = counting.read_bytes();
+      generator->append({&token, 1}, [](std::int64_t, std::int64_t, const float*) {});
+      EXPECT_EQ(counting.read_bytes() - before, generator->engine().read_bytes()) << budget;
+    }
+    // No weight is read twice for a token, not even a table that its rows and the head share.
+    EXPECT_EQ(generator->engine().read_bytes(), generator->engine().streamed_bytes()) << budget;
+  }
+}
+
+// One read brings a call's weights: each read alone would wait for the disk.
+TEST_P(Forward, ReadsEachCallAtOnce) {
+  const auto plan = [&](std::int64_t budget) {
+    return std::make_unique<Generator>(*model_, GeneratorShape{64, dtype_, false},
+                                       ForwardOptions{.budget_bytes = budget, .folder = folder_});
+  };
+  const auto generator = plan(smallest_budget(plan(0)->arena_bytes(), plan));
+  const Executor& decoder = generator->decoder();
+  size_t reads = 0, calls = 0;
+  for (const Task& task : decoder.plan().tasks) reads += task.kind == TaskKind::read;
+  for (const Call& call : decoder.program().calls)
+    calls += std::any_of(call.parameters.begin(), call.parameters.end(),
+                         [&](int p) { return decoder.plan().weights[static_cast<size_t>(p)] < 0; });
+  EXPECT_GT(reads, 0u);
+  EXPECT_EQ(reads, calls);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Forward,

@@ -19,7 +19,7 @@ std::vector<float> logits_of(const Model& model, std::span<const std::int32_t> t
                              std::int64_t piece, DType dtype = DType::f32,
                              std::int64_t context = kContext) {
   Generator generator(model, {context, dtype, /*all_logits=*/true}, {});
-  generator.load(RandomReader());
+  generator.load(std::make_shared<RandomReader>());
   std::vector<float> all;
   std::int64_t next = 0;
   const auto count = static_cast<std::int64_t>(tokens.size());
@@ -95,7 +95,7 @@ TEST_P(EveryGenerator, LogitsGiveTheLossOfEvaluation) {
 
 TEST_P(EveryGenerator, ResetForgets) {
   Generator generator(*model_, {64, DType::f32, false}, {});
-  generator.load(RandomReader());
+  generator.load(std::make_shared<RandomReader>());
   std::vector<float> first, second;
   const std::span<const std::int32_t> tokens(tokens_);
   const auto keep = [&](std::vector<float>& to) {
@@ -120,7 +120,7 @@ TEST(Generator, RefusesWhatDoesNotFit) {
   EXPECT_THROW(Generator(*model, {kContext + 1, DType::f32, false}, {}), Error);
   EXPECT_THROW(Generator(*model, {64, DType::f32, false}, {.budget_bytes = 1 << 10}), Error);
   Generator generator(*model, {8, DType::f32, false}, {});
-  generator.load(RandomReader());
+  generator.load(std::make_shared<RandomReader>());
   const auto ignore = [](std::int64_t, std::int64_t, const float*) {};
   const std::vector<std::int32_t> nine(9, 1), bad = {1, 2, static_cast<std::int32_t>(kVocabulary)};
   EXPECT_THROW(generator.append(nine, ignore), Error);

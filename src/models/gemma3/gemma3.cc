@@ -10,7 +10,6 @@
 #include "models/limits.h"
 #include "models/rope_config.h"
 #include "ops/add/add.h"
-#include "ops/embedding/embedding.h"
 
 namespace outsize {
 namespace {
@@ -40,7 +39,13 @@ class Gemma3 : public Model {
   explicit Gemma3(Gemma3Config config) : c_(std::move(config)) {}
 
   ModelInfo info() const override {
-    return {"gemma3_text", c_.layers, c_.width, c_.vocabulary, c_.context, c_.tied};
+    return {"gemma3_text",
+            c_.layers,
+            c_.width,
+            c_.vocabulary,
+            c_.context,
+            c_.tied,
+            "model.embed_tokens.weight"};
   }
   double initializer_range() const override { return c_.initializer_range; }
 
@@ -55,8 +60,7 @@ class Gemma3 : public Model {
     parts.head_weight = c_.tied ? "model.embed_tokens.weight" : "lm_head.weight";
     parts.embed = [c = c_](SegmentBuilder& b) {
       const double scale = static_cast<float>(std::sqrt(static_cast<double>(c.width)));
-      const ValueId table = b.matrix("model.embed_tokens.weight", c.vocabulary, c.width);
-      return embedding(b.graph(), table, b.tokens(), scale);
+      return b.embed_tokens("model.embed_tokens.weight", c.vocabulary, c.width, scale);
     };
     parts.block = [c = c_](SegmentBuilder& b, int kind, ValueId x) { return block(c, b, kind, x); };
     parts.final_norm = [c = c_](SegmentBuilder& b, ValueId x) {

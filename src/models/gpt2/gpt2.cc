@@ -26,7 +26,8 @@ class Gpt2 : public Model {
   explicit Gpt2(const Gpt2Config& config) : c_(config) {}
 
   ModelInfo info() const override {
-    return {"gpt2", c_.layers, c_.width, c_.vocabulary, c_.context, c_.tied};
+    return {
+        "gpt2", c_.layers, c_.width, c_.vocabulary, c_.context, c_.tied, "transformer.wte.weight"};
   }
   double initializer_range() const override { return c_.initializer_range; }
 
@@ -39,8 +40,7 @@ class Gpt2 : public Model {
     parts.head_weight = c_.tied ? "transformer.wte.weight" : "lm_head.weight";
     parts.embed = [c = c_](SegmentBuilder& b) {
       Graph& g = b.graph();
-      const ValueId words =
-          embedding(g, b.matrix("transformer.wte.weight", c.vocabulary, c.width), b.tokens());
+      const ValueId words = b.embed_tokens("transformer.wte.weight", c.vocabulary, c.width);
       const ValueId places =
           embedding(g, b.matrix("transformer.wpe.weight", c.context, c.width), b.positions());
       return add(g, words, places);
