@@ -10,7 +10,6 @@
 #include <chrono>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <thread>
 #include <vector>
 
@@ -24,30 +23,47 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kMiB = std::int64_t{1} << 20;
-// Of buffers: whole huge pages, so that the kernel pins one page per transfer instead of hundreds.
-constexpr std::align_val_t kAlignment{std::size_t{2} << 20};
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
 // A sample is the time of this many bytes: single blocks come back in bursts.
 constexpr std::int64_t kSampleBytes = 32 * kMiB;
 constexpr std::size_t kMaxBlocks = std::size_t{1} << 22;  // of one phase; bounds the time stamps
 
-struct BlockDeleter {
-  void operator()(std::byte* block) const { ::operator delete[](block, kAlignment); }
-};
-using Blocks = std::unique_ptr<std::byte[], BlockDeleter>;
-
-// Random bytes: some disks and file systems compress.
-Blocks make_blocks(std::int64_t bytes) {
-  const auto size = (static_cast<std::size_t>(bytes) + static_cast<std::size_t>(kAlignment) - 1) /
-                    static_cast<std::size_t>(kAlignment) * static_cast<std::size_t>(kAlignment);
-  Blocks blocks(static_cast<std::byte*>(::operator new[](size, kAlignment)));
-  ::madvise(blocks.get(), size, MADV_HUGEPAGE);  // advice: nothing is lost where it is not taken
-  const Rng random(1, 0);
-  for (std::size_t i = 0; i < size; i += 8) {
-    const std::uint64_t word = random.bits(i);
-    std::memcpy(blocks.get() + i, &word, sizeof(word));
+// Memory that blocks move to and from, as an arena is: huge pages of its own mapping. Scattered
+// small pages make hundreds of segments of each transfer, and a disk may take twice as long for
+// them; memory that the allocator had used before would consist of such.
+class Blocks {
+ public:
+  explicit Blocks(std::int64_t bytes)
+      : bytes_((static_cast<std::size_t>(bytes) + kHugePage - 1) / kHugePage * kHugePage),
+        mapped_(::mmap(nullptr, bytes_ + kHugePage, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+    if (mapped_ == MAP_FAILED)
+      fail(ErrorKind::OutOfMemory, "[disk] no memory for blocks; asked {} bytes", bytes_);
+    void* aligned = mapped_;
+    std::size_t space = bytes_ + kHugePage;
+    data_ = static_cast<std::byte*>(std::align(kHugePage, bytes_, aligned, space));
+    ::madvise(data_, bytes_, MADV_HUGEPAGE);  // advice: nothing is lost where it is not taken
+    fill();
   }
-  return blocks;
-}
+  ~Blocks() { ::munmap(mapped_, bytes_ + kHugePage); }
+  Blocks(const Blocks&) = delete;
+  Blocks& operator=(const Blocks&) = delete;
+  std::byte* data() const { return data_; }
+
+ private:
+  // Random bytes: some disks and file systems compress.
+  void fill() {
+    const Rng random(1, 0);
+    for (std::size_t i = 0; i < bytes_; i += 8) {
+      const std::uint64_t word = random.bits(i);
+      std::memcpy(data_ + i, &word, sizeof(word));
+    }
+  }
+
+  std::size_t bytes_;
+  void* mapped_;
+  std::byte* data_;
+};
 
 struct Stamp {
   double end, took;  // seconds: since the start, and of the block
@@ -65,14 +81,14 @@ class Phase {
 
   // Moves at least `min_blocks`. Stamps of the finished blocks, ascending. Throws Io.
   std::vector<Stamp> run(std::size_t min_blocks, int depth, double seconds) {
-    const Blocks blocks = make_blocks(block_bytes_ * depth);
+    const Blocks blocks(block_bytes_ * depth);
     std::vector<std::vector<Stamp>> stamps(static_cast<std::size_t>(depth));
     begin_ = Clock::now();
     {
       std::vector<std::jthread> workers;
       for (std::size_t i = 0; i < stamps.size(); ++i)
         workers.emplace_back([&, i] {
-          std::byte* block = blocks.get() + i * static_cast<std::size_t>(block_bytes_);
+          std::byte* block = blocks.data() + i * static_cast<std::size_t>(block_bytes_);
           work(block, min_blocks, seconds, stamps[i]);
         });
     }
