@@ -63,7 +63,9 @@ class ForwardSearch {
   }
 
   // First what is read for several uses, then what is larger than a usual call: RAM has to have the
-  // room for it anyway, at its use. Then the first calls, which compute while the next are read.
+  // room for it anyway, at its use. Then others in between those that are read, so that the disk
+  // has always been asked for the next while they compute; the last is read, since nothing is
+  // behind it.
   void make_resident() {
     const std::vector<char> shares = owners_of_shared();
     const std::int64_t usual = bytes_of_a_call();
@@ -77,10 +79,12 @@ class ForwardSearch {
       streamed_[c] = 0;
       if (!fits()) streamed_[c] = 1;
     }
-    size_t fit = 0, fail = others.size() + 1;  // of the others, in their order
+    size_t fit = 0, fail = others.size() + 1;  // of the others, a number
     while (fail - fit > 1) {
       const size_t middle = (fit + fail) / 2;
-      for (size_t i = 0; i < others.size(); ++i) streamed_[others[i]] = i < middle ? 0 : 1;
+      const size_t count = others.size() - middle;
+      for (size_t i = 0; i < others.size(); ++i)
+        streamed_[others[i]] = (i + 1) * count / others.size() > i * count / others.size() ? 1 : 0;
       (fits() ? fit : fail) = middle;
     }
   }

@@ -17,8 +17,8 @@ struct ForwardPlans {
 // Requests: without training and knobs; programs with the same parameters and calls, in the same
 // order. Everything stays in RAM where that fits the budget (bytes of the arena; 0: none).
 // Otherwise, with `may_stream`, the weights of as few calls as possible lie in scratch and are read
-// for each use. Those of parameters that several calls use stay first, then large ones, then the
-// first calls. Deterministic.
+// for each use. Those of parameters that several calls use stay first, then large ones, then
+// calls evenly in between those that are read. Deterministic.
 ForwardPlans plan_forward(std::vector<PlanRequest> requests, std::int64_t budget_bytes,
                           bool may_stream);
 
