@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <vector>
 
 namespace outsize {
 
@@ -15,7 +15,8 @@ class GapAllocator {
     return (bytes + kAlignment - 1) / kAlignment * kAlignment;
   }
 
-  // The lowest offset with room for `bytes`, a multiple of `alignment`, which is one of kAlignment.
+  // The lowest offset with room for `bytes`, a multiple of `alignment`: a power of two, at least
+  // kAlignment.
   std::int64_t take(std::int64_t bytes, std::int64_t alignment = kAlignment);
   // Returns what take(bytes) gave.
   void give(std::int64_t offset, std::int64_t bytes);
@@ -23,7 +24,10 @@ class GapAllocator {
   std::int64_t end() const { return end_; }
 
  private:
-  std::map<std::int64_t, std::int64_t> gaps_;  // offset -> bytes, disjoint and not touching
+  struct Gap {
+    std::int64_t begin = 0, end = 0;
+  };
+  std::vector<Gap> gaps_;  // in order, disjoint and not touching
   std::int64_t end_ = 0;
 };
 
