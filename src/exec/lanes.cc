@@ -39,7 +39,7 @@ void Lanes::work(size_t lane) {
   }
 }
 
-bool Lanes::wait_for(const std::vector<int>& tasks) {
+bool Lanes::wait_for(std::span<const int> tasks) {
   if (tasks.empty()) return true;
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] {

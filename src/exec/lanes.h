@@ -8,6 +8,7 @@
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -30,7 +31,7 @@ class Lanes {
   void work(size_t lane);
   void run_lane(size_t lane);
   // False when another lane has failed.
-  bool wait_for(const std::vector<int>& tasks);
+  bool wait_for(std::span<const int> tasks);
 
   const Plan& plan_;
   std::function<void(int)> run_task_;

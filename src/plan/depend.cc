@@ -17,11 +17,9 @@ class Latest {
   void add(const Latest& other) {
     for (size_t r = 0; r < tasks_.size(); ++r) tasks_[r] = std::max(tasks_[r], other.tasks_[r]);
   }
-  std::vector<int> others(Resource own) const {
-    std::vector<int> list;
+  void list_others(Resource own, Task& task) const {
     for (size_t r = 0; r < tasks_.size(); ++r)
-      if (r != static_cast<size_t>(own) && tasks_[r] >= 0) list.push_back(tasks_[r]);
-    return list;
+      if (r != static_cast<size_t>(own) && tasks_[r] >= 0) task.after.push_back(tasks_[r]);
   }
 
  private:
@@ -39,7 +37,7 @@ class Dependencies {
       Latest latest;
       for (int id : task.reads) latest.add(writers_[static_cast<size_t>(id)]);
       for (int id : task.writes) latest.add(displaced_by(id));
-      task.after = latest.others(task.resource);
+      latest.list_others(task.resource, task);
       const int number = static_cast<int>(t);
       for (int id : task.reads) users_[static_cast<size_t>(id)].add(task.resource, number);
       for (int id : task.writes) {
@@ -64,9 +62,10 @@ class Dependencies {
 
   // Everything that used the bytes of `id` so far, whoever they belonged to; they are its own now.
   Latest displaced_by(int id) {
-    const Extent& extent = plan_.buffers[static_cast<size_t>(id)].extent;
+    const Buffer& buffer = plan_.buffers[static_cast<size_t>(id)];
+    const Extent& extent = buffer.extent;
     Latest latest = users_[static_cast<size_t>(id)];
-    if (extent.bytes == 0) return latest;
+    if (buffer.persistent || extent.bytes == 0) return latest;  // its bytes are nobody else's
     auto& segments = segments_[static_cast<size_t>(extent.tier)];
     const std::int64_t begin = extent.offset, end = begin + extent.bytes;
     auto at = segments.upper_bound(begin);

@@ -1,7 +1,5 @@
 #include "plan/parameter_plan.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "core/error.h"
@@ -16,7 +14,7 @@ constexpr std::int64_t kScratchPiece = 4 << 20;
 }  // namespace
 
 ParameterPlan::ParameterPlan(const PlanRequest& request, Plan& plan, TaskList& tasks)
-    : request_(request), plan_(plan), tasks_(tasks) {
+    : request_(request), plan_(plan), tasks_(tasks), label_(request.detail == PlanDetail::whole) {
   const Program& program = *request.program;
   owner_.assign(program.parameters.size(), -1);
   members_.resize(program.calls.size());
@@ -26,7 +24,10 @@ ParameterPlan::ParameterPlan(const PlanRequest& request, Plan& plan, TaskList& t
       owner_[static_cast<size_t>(p)] = static_cast<int>(c);
       members_[c].push_back(p);
     }
+  for (int p = 0; p < static_cast<int>(owner_.size()); ++p)
+    gradient_bytes_ += 4.0 * static_cast<double>(count(p));
   written_.assign(program.parameters.size(), false);
+  streamed_.resize(program.parameters.size());
   published_at_.assign(program.calls.size(), -1);
   items_.resize(program.parameters.size());
   offloaded_.resize(program.parameters.size());
@@ -44,10 +45,10 @@ void ParameterPlan::add_persistent() {
   plan_.store.resize(owner_.size());
   for (int p = 0; p < static_cast<int>(owner_.size()); ++p) {
     const ProgramParameter& own = parameter(p);
-    plan_.weights.push_back(
-        chosen(knobs.stream_weights, p)
-            ? -1
-            : add_buffer(own.name, BufferKind::weights, own.type.bytes(), true, knobs.durable));
+    plan_.weights.push_back(chosen(knobs.stream_weights, p)
+                                ? -1
+                                : add_buffer(label_("{}", own.name), BufferKind::weights,
+                                             own.type.bytes(), true, knobs.durable));
     if (!request_.training) {
       if (plan_.weights.back() < 0) add_scratch_weight(p);
       continue;
@@ -56,7 +57,7 @@ void ParameterPlan::add_persistent() {
     for (const StateBytes& state : state_of(p))
       plan_.optimizer.back().push_back(chosen(knobs.stream_state, p)
                                            ? -1
-                                           : add_buffer(own.name + ":" + state.name,
+                                           : add_buffer(label_("{}:{}", own.name, state.name),
                                                         BufferKind::optimizer, state.bytes, true,
                                                         knobs.durable));
     if (knobs.durable) add_store(p);
@@ -71,22 +72,21 @@ void ParameterPlan::add_persistent() {
 // first run. In pieces, so that one is verified while the next ones come.
 void ParameterPlan::add_scratch_weight(int p) {
   const ProgramParameter& own = parameter(p);
-  Pieces pieces;
+  const int begin = buffer_count();
   const std::int64_t all = whole_pages(own.type.bytes());
   for (std::int64_t at = 0; at < all; at += kScratchPiece) {
-    pieces.push_back(
-        add_buffer(own.name, BufferKind::weights, std::min(kScratchPiece, all - at), true, true));
+    add_buffer(label_("{}", own.name), BufferKind::weights, std::min(kScratchPiece, all - at), true,
+               true);
     plan_.buffers.back().extent.tier = Tier::scratch;
   }
-  items_[static_cast<size_t>(p)] = {pieces};
+  items_[static_cast<size_t>(p)] = {{begin, buffer_count()}};
 }
 
 // From one step's backward to the next step's forward.
 void ParameterPlan::keep_gradient(int p) {
-  const std::string name = "d_" + parameter(p).name;
   if (!chosen(request_.knobs.offload_gradients, p)) {
-    plan_.gradients[static_cast<size_t>(p)] =
-        add_buffer(name, BufferKind::gradients, count(p) * 4, true, keeps_log());
+    plan_.gradients[static_cast<size_t>(p)] = add_buffer(
+        label_("d_{}", parameter(p).name), BufferKind::gradients, count(p) * 4, true, keeps_log());
     return;
   }
   if (!keeps_log()) offloaded_[static_cast<size_t>(p)].pieces = scratch_pieces(p, true);
@@ -98,26 +98,26 @@ std::int64_t ParameterPlan::gradient_step(int p) const {
 }
 
 ParameterPlan::Pieces ParameterPlan::scratch_pieces(int p, bool persistent) {
-  Pieces pieces;
+  const int begin = buffer_count();
   const std::int64_t all = whole_pages(count(p) * 4), step = gradient_step(p);
   for (std::int64_t at = 0; at < all; at += step) {
-    pieces.push_back(add_buffer("d_" + parameter(p).name, BufferKind::gradients,
-                                std::min(step, all - at), persistent, true));
+    add_buffer(label_("d_{}", parameter(p).name), BufferKind::gradients, std::min(step, all - at),
+               persistent, true);
     plan_.buffers.back().extent.tier = Tier::scratch;
   }
-  return pieces;
+  return {begin, buffer_count()};
 }
 
 // A gradient that does not stay in RAM comes back from the log.
 void ParameterPlan::add_log(int p) {
   const auto index = static_cast<size_t>(p);
-  const StoreItem place{"d_" + parameter(p).name, owner_[index], plan_.log_bytes,
-                        whole_pages(count(p) * 4)};
+  StoreItem place{label_("d_{}", parameter(p).name), owner_[index], plan_.log_bytes,
+                  whole_pages(count(p) * 4)};
   log_[index] = cut(place, Tier::log, BufferKind::gradients, gradient_step(p));
   if (chosen(request_.knobs.offload_gradients, p) || request_.part == StepPart::redo)
     offloaded_[index].pieces = log_[index];
   plan_.log_bytes += place.bytes;
-  plan_.log.push_back(place);
+  plan_.log.push_back(std::move(place));
 }
 
 std::int64_t ParameterPlan::piece_count(int p) const {
@@ -129,62 +129,65 @@ std::int64_t ParameterPlan::piece_count(int p) const {
 void ParameterPlan::add_store(int p) {
   const ProgramParameter& own = parameter(p);
   auto& items = items_[static_cast<size_t>(p)];
-  items.push_back(add_item(p, own.name, own.type.bytes()));
+  items.reserve(1 + state_of(p).size());
+  plan_.store[static_cast<size_t>(p)].reserve(items.capacity());
+  items.push_back(add_item(p, label_("{}", own.name), own.type.bytes()));
   for (const StateBytes& state : state_of(p))
-    items.push_back(add_item(p, own.name + ":" + state.name, state.bytes));
+    items.push_back(add_item(p, label_("{}:{}", own.name, state.name), state.bytes));
 }
 
-ParameterPlan::Pieces ParameterPlan::add_item(int p, const std::string& name, std::int64_t bytes) {
-  const StoreItem place{name, owner_[static_cast<size_t>(p)], plan_.store_bytes,
-                        whole_pages(bytes)};
+ParameterPlan::Pieces ParameterPlan::add_item(int p, std::string name, std::int64_t bytes) {
+  StoreItem place{std::move(name), owner_[static_cast<size_t>(p)], plan_.store_bytes,
+                  whole_pages(bytes)};
   const std::int64_t step =
       piece_count(p) > 1 ? request_.knobs.piece_elements * (bytes / count(p)) : place.bytes;
   plan_.store_bytes += place.bytes;
-  plan_.store[static_cast<size_t>(p)].push_back(place);
-  return cut(place, Tier::store, BufferKind::optimizer, step);
+  const Pieces pieces = cut(place, Tier::store, BufferKind::optimizer, step);
+  plan_.store[static_cast<size_t>(p)].push_back(std::move(place));
+  return pieces;
 }
 
 ParameterPlan::Pieces ParameterPlan::cut(const StoreItem& item, Tier tier, BufferKind kind,
                                          std::int64_t step) {
-  Pieces pieces;
+  const int begin = buffer_count();
   for (std::int64_t at = 0; at < item.bytes; at += step) {
-    pieces.push_back(add_buffer(item.name, kind, 0, true, true));
+    add_buffer(item.name, kind, 0, true, true);
     plan_.buffers.back().extent = {tier, item.offset + at, std::min(step, item.bytes - at)};
   }
-  return pieces;
+  return {begin, buffer_count()};
 }
 
 int ParameterPlan::weight(int p) {
-  std::vector<Move> reads;
-  const int id = bring_weight(p, reads);
+  moves_.clear();
+  const int id = bring_weight(p, moves_);
   const int owner = owner_[static_cast<size_t>(p)];
-  tasks_.read_before(tasks_.next(), published_at_[static_cast<size_t>(owner)], std::move(reads));
+  tasks_.read_first(published_at_[static_cast<size_t>(owner)], moves_);
   return id;
 }
 
 std::vector<int> ParameterPlan::weights(int call) {
+  const auto& parameters = request_.program->calls[static_cast<size_t>(call)].parameters;
   std::vector<int> ids;
-  std::vector<Move> reads;
-  for (int p : request_.program->calls[static_cast<size_t>(call)].parameters)
-    ids.push_back(request_.training ? weight(p) : bring_weight(p, reads));
-  tasks_.read_before(tasks_.next(), -1, std::move(reads));
+  ids.reserve(parameters.size());
+  if (request_.training) {
+    for (int p : parameters) ids.push_back(weight(p));
+    return ids;
+  }
+  moves_.clear();
+  for (int p : parameters) ids.push_back(bring_weight(p, moves_));
+  tasks_.read_first(-1, moves_);
   return ids;
 }
 
 int ParameterPlan::bring_weight(int p, std::vector<Move>& reads) {
   const int resident = plan_.weights[static_cast<size_t>(p)];
   if (resident >= 0) return resident;
-  const auto [at, fresh] = streamed_.try_emplace(p, -1);
-  if (!fresh) return at->second;
-  at->second =
-      add_buffer(parameter(p).name, BufferKind::weights, parameter(p).type.bytes(), false, true);
-  std::int64_t offset = 0;
-  for (int piece : items_[static_cast<size_t>(p)].front()) {
-    const std::int64_t bytes = plan_.buffers[static_cast<size_t>(piece)].extent.bytes;
-    reads.push_back({piece, at->second, 0, offset, bytes});
-    offset += bytes;
-  }
-  return at->second;
+  Streamed& streamed = streamed_[static_cast<size_t>(p)];
+  if (streamed.span == span_) return streamed.buffer;
+  streamed = {span_, add_buffer(label_("{}", parameter(p).name), BufferKind::weights,
+                                parameter(p).type.bytes(), false, true)};
+  bring_pieces(items_[static_cast<size_t>(p)].front(), streamed.buffer, reads);
+  return streamed.buffer;
 }
 
 int ParameterPlan::gradient(int p, bool& adds) {
@@ -192,7 +195,7 @@ int ParameterPlan::gradient(int p, bool& adds) {
   adds = written_[static_cast<size_t>(p)];
   written_[static_cast<size_t>(p)] = true;
   if (id < 0)
-    id = add_buffer("d_" + parameter(p).name, BufferKind::gradients, count(p) * 4, false,
+    id = add_buffer(label_("d_{}", parameter(p).name), BufferKind::gradients, count(p) * 4, false,
                     keeps_log() || chosen(request_.knobs.offload_gradients, p));
   return id;
 }
@@ -207,15 +210,12 @@ void ParameterPlan::finish_gradients(int call) {
     task.reads.push_back(plan_.gradients[static_cast<size_t>(p)]);
     task.bytes += 4.0 * static_cast<double>(count(p));
   }
-  double all = 0;
-  for (int p = 0; p < static_cast<int>(owner_.size()); ++p)
-    all += 4.0 * static_cast<double>(count(p));
-  task.seconds = request_.training->norm_seconds * task.bytes / std::max(all, 1.0);
+  task.seconds = request_.training->norm_seconds * task.bytes / std::max(gradient_bytes_, 1.0);
   task.writes = {plan_.gradient_squares};
   const int position = tasks_.add(std::move(task));
   for (int p : members)
     if (keeps_log())
-      write_gradient(p, position, log_[static_cast<size_t>(p)]);
+      write_gradient(p, log_[static_cast<size_t>(p)]);
     else if (chosen(request_.knobs.offload_gradients, p))
       offload_gradient(p, position);
 }
@@ -224,19 +224,18 @@ void ParameterPlan::offload_gradient(int p, int position) {
   Offloaded& offloaded = offloaded_[static_cast<size_t>(p)];
   offloaded.position = position;
   if (offloaded.pieces.empty()) offloaded.pieces = scratch_pieces(p, false);
-  write_gradient(p, position, offloaded.pieces);
+  write_gradient(p, offloaded.pieces);
 }
 
-void ParameterPlan::write_gradient(int p, int position, const Pieces& pieces) {
+void ParameterPlan::write_gradient(int p, const Pieces& pieces) {
   const int gradient = plan_.gradients[static_cast<size_t>(p)];
-  std::vector<Move> moves;
+  moves_.clear();
   std::int64_t at = 0;
-  for (int piece : pieces) {
-    const std::int64_t bytes = plan_.buffers[static_cast<size_t>(piece)].extent.bytes;
-    moves.push_back({gradient, piece, at, 0, bytes});
-    at += bytes;
+  for (int piece = pieces.begin; piece < pieces.end; ++piece) {
+    moves_.push_back({gradient, piece, at, 0, bytes_of(piece)});
+    at += bytes_of(piece);
   }
-  tasks_.write_after(position, std::move(moves));
+  tasks_.write_after(moves_);
 }
 
 void ParameterPlan::add_norm() {
@@ -249,14 +248,17 @@ void ParameterPlan::add_norm() {
   if (!keeps_log()) return;
   Task seal{.kind = TaskKind::seal};
   seal.reads = {plan_.gradient_norm};
-  for (const Pieces& pieces : log_)
-    seal.writes.insert(seal.writes.end(), pieces.begin(), pieces.end());
-  tasks_.follow(position, std::move(seal));
+  for (const Pieces& pieces : log_) append(seal.writes, pieces);
+  tasks_.follow(std::move(seal));
   sealed_at_ = position;
 }
 
 void ParameterPlan::commit() {
-  if (keeps_log()) tasks_.follow(tasks_.next() - 1, {.kind = TaskKind::commit});
+  if (keeps_log()) tasks_.follow({.kind = TaskKind::commit});
+}
+
+void ParameterPlan::append(BufferIds& list, const Pieces& pieces) {
+  for (int piece = pieces.begin; piece < pieces.end; ++piece) list.push_back(piece);
 }
 
 // Where nothing of a parameter comes or goes there is nothing to gain from pieces.
@@ -276,9 +278,24 @@ void ParameterPlan::update(int call) {
   if (request_.knobs.durable) publish(call);
 }
 
+// Those of a parameter that hold some of its elements: one piece, or all.
+ParameterPlan::Pieces ParameterPlan::pieces_of(const Pieces& all, int p, std::int64_t first,
+                                               std::int64_t elements) const {
+  return elements == count(p) ? all : all.piece(first / request_.knobs.piece_elements);
+}
+
+// Reads that put pieces one after the other into a buffer.
+void ParameterPlan::bring_pieces(const Pieces& pieces, int buffer, std::vector<Move>& reads) const {
+  std::int64_t offset = 0;
+  for (int piece = pieces.begin; piece < pieces.end; ++piece) {
+    const std::int64_t bytes = whole_pages(bytes_of(piece));
+    reads.push_back({piece, buffer, 0, offset, bytes});
+    offset += bytes;
+  }
+}
+
 // Memory of one item's elements: within what is resident, or read into a buffer of its own.
-BufferPiece ParameterPlan::bring(int p, int item, std::int64_t first, std::int64_t elements,
-                                 std::vector<Move>& reads) {
+BufferPiece ParameterPlan::bring(int p, int item, std::int64_t first, std::int64_t elements) {
   const bool is_weight = item == 0;
   const auto index = static_cast<size_t>(p);
   const int resident =
@@ -288,56 +305,40 @@ BufferPiece ParameterPlan::bring(int p, int item, std::int64_t first, std::int64
   const bool whole = elements == count(p);
   const std::int64_t element = whole ? 0 : bytes / count(p);
   if (resident >= 0) return {resident, first * element};
-  const Pieces& stored = items_[index][static_cast<size_t>(item)];
-  const std::int64_t own = whole ? bytes : elements * element;
-  const int id = add_buffer(
-      parameter(p).name, is_weight ? BufferKind::weights : BufferKind::optimizer, own, false, true);
-  const auto begin = static_cast<size_t>(whole ? 0 : first / request_.knobs.piece_elements);
-  const size_t end = whole ? stored.size() : begin + 1;
-  std::int64_t offset = 0;
-  for (size_t i = begin; i < end; ++i) {
-    const std::int64_t part = plan_.buffers[static_cast<size_t>(stored[i])].extent.bytes;
-    reads.push_back({stored[i], id, 0, offset, part});
-    offset += part;
-  }
+  const int id = add_buffer(label_("{}", parameter(p).name),
+                            is_weight ? BufferKind::weights : BufferKind::optimizer,
+                            whole ? bytes : elements * element, false, true);
+  bring_pieces(pieces_of(items_[index][static_cast<size_t>(item)], p, first, elements), id, reads_);
   return {id, 0};
 }
 
-BufferPiece ParameterPlan::bring_gradient(int p, std::int64_t first, std::int64_t elements,
-                                          std::vector<Move>& reads) {
+BufferPiece ParameterPlan::bring_gradient(int p, std::int64_t first, std::int64_t elements) {
   const Offloaded& offloaded = offloaded_[static_cast<size_t>(p)];
   if (offloaded.pieces.empty()) return {plan_.gradients[static_cast<size_t>(p)], first * 4};
-  const int id =
-      add_buffer("d_" + parameter(p).name, BufferKind::gradients, elements * 4, false, true);
-  const bool whole = elements == count(p);
-  const size_t begin = whole ? 0 : static_cast<size_t>(first / request_.knobs.piece_elements);
-  const size_t end = whole ? offloaded.pieces.size() : begin + 1;
-  std::int64_t offset = 0;
-  for (size_t i = begin; i < end; ++i) {
-    const int piece = offloaded.pieces[i];
-    const std::int64_t part = whole_pages(plan_.buffers[static_cast<size_t>(piece)].extent.bytes);
-    reads.push_back({piece, id, 0, offset, part});
-    offset += part;
-  }
+  const int id = add_buffer(label_("d_{}", parameter(p).name), BufferKind::gradients, elements * 4,
+                            false, true);
+  moves_.clear();
+  bring_pieces(pieces_of(offloaded.pieces, p, first, elements), id, moves_);
+  tasks_.read_first(std::max(offloaded.position, sealed_at_), moves_);
   return {id, 0};
 }
 
 void ParameterPlan::update_piece(int p, std::int64_t first, std::int64_t elements) {
   const auto index = static_cast<size_t>(p);
   UpdateBinding bound{.first = first, .count = elements};
-  std::vector<Move> reads, gradient_reads;
+  reads_.clear();
   // Where forward follows, the weight is read whole, for both.
   const bool shared = request_.part == StepPart::middle;
   const std::int64_t element = parameter(p).type.bytes() / std::max<std::int64_t>(count(p), 1);
-  bound.weight =
-      shared ? BufferPiece{weight(p), first * element} : bring(p, 0, first, elements, reads);
+  bound.weight = shared ? BufferPiece{weight(p), first * element} : bring(p, 0, first, elements);
   for (int s = 0; s < static_cast<int>(state_of(p).size()); ++s)
-    bound.state.push_back(bring(p, s + 1, first, elements, reads));
-  bound.gradient = bring_gradient(p, first, elements, gradient_reads);
+    bound.state.push_back(bring(p, s + 1, first, elements));
+  bound.gradient = bring_gradient(p, first, elements);
+  tasks_.read_first(-1, reads_);
   const std::int64_t scratch = request_.training->update_scratch_bytes[index];
   if (scratch > 0)
-    bound.scratch.buffer =
-        add_buffer(parameter(p).name + ".update", BufferKind::workspace, scratch, false, false);
+    bound.scratch.buffer = add_buffer(label_("{}.update", parameter(p).name), BufferKind::workspace,
+                                      scratch, false, false);
   Task task{.kind = TaskKind::update, .parameter = p};
   task.update = static_cast<int>(plan_.updates.size());
   task.reads = {bound.gradient.buffer, bound.weight.buffer, plan_.gradient_norm};
@@ -354,41 +355,34 @@ void ParameterPlan::update_piece(int p, std::int64_t first, std::int64_t element
   task.bytes = share * bytes;
   if (!request_.training->update_seconds.empty())
     task.seconds = share * request_.training->update_seconds[index];
-  tasks_.read_before(tasks_.next(), std::max(offloaded_[index].position, sealed_at_),
-                     std::move(gradient_reads));
-  tasks_.read_before(tasks_.next(), -1, std::move(reads));
   tasks_.add(std::move(task));
-  plan_.updates.push_back(bound);
   if (request_.knobs.durable) send(p, bound);
+  plan_.updates.push_back(std::move(bound));
 }
 
 // What an update has left, to the store. The weight that forward reads next goes as a whole, after
 // its last piece: the updates of the others would have to wait for the disk.
 void ParameterPlan::send(int p, const UpdateBinding& bound) {
-  const bool whole = bound.count == count(p);
   const bool last = bound.first + bound.count == count(p);
   const auto& items = items_[static_cast<size_t>(p)];
   for (size_t i = 0; i < items.size(); ++i) {
     const bool shared_weight = i == 0 && request_.part == StepPart::middle;
     if (shared_weight && !last) continue;
-    const bool all = whole || shared_weight;
+    const Pieces pieces =
+        shared_weight ? items[i] : pieces_of(items[i], p, bound.first, bound.count);
     const BufferPiece& source = i == 0 ? bound.weight : bound.state[i - 1];
-    const size_t begin = all ? 0 : static_cast<size_t>(bound.first / request_.knobs.piece_elements);
-    const size_t end = all ? items[i].size() : begin + 1;
     std::int64_t offset = shared_weight ? 0 : source.offset;
-    for (size_t piece = begin; piece < end; ++piece) {
-      const int id = items[i][piece];
-      const std::int64_t bytes = plan_.buffers[static_cast<size_t>(id)].extent.bytes;
-      writes_.push_back({source.buffer, id, offset, 0, bytes});
-      offset += bytes;
-      write_bytes_ += bytes;
+    for (int piece = pieces.begin; piece < pieces.end; ++piece) {
+      writes_.push_back({source.buffer, piece, offset, 0, bytes_of(piece)});
+      offset += bytes_of(piece);
+      write_bytes_ += bytes_of(piece);
     }
   }
   if (write_bytes_ >= kWriteBytes) flush_writes();
 }
 
 void ParameterPlan::flush_writes() {
-  tasks_.write_after(tasks_.next() - 1, std::move(writes_));
+  tasks_.write_after(writes_);
   writes_.clear();
   write_bytes_ = 0;
 }
@@ -397,10 +391,9 @@ void ParameterPlan::publish(int call) {
   flush_writes();
   Task task{.kind = TaskKind::publish, .group = call};
   for (int p : members_[static_cast<size_t>(call)])
-    for (const Pieces& pieces : items_[static_cast<size_t>(p)])
-      task.writes.insert(task.writes.end(), pieces.begin(), pieces.end());
+    for (const Pieces& pieces : items_[static_cast<size_t>(p)]) append(task.writes, pieces);
   published_at_[static_cast<size_t>(call)] = tasks_.next() - 1;
-  tasks_.follow(tasks_.next() - 1, std::move(task));
+  tasks_.follow(std::move(task));
 }
 
 }  // namespace outsize

@@ -2,9 +2,9 @@
 // at each moment, and how updates run over them.
 #pragma once
 
-#include <map>
 #include <vector>
 
+#include "plan/label.h"
 #include "plan/planner.h"
 #include "plan/task_list.h"
 
@@ -18,7 +18,7 @@ class ParameterPlan {
   // Buffers that outlive a step, in the order that plans of one program share, and the store.
   void add_persistent();
   // Weights that are streamed are read once per span: a call's tasks without another call between.
-  void begin_span() { streamed_.clear(); }
+  void begin_span() { ++span_; }
   // Buffer of a weight for the next task.
   int weight(int parameter);
   // Of all that a call uses. Without training nothing else wants the disk, and one read brings
@@ -36,7 +36,14 @@ class ParameterPlan {
   void commit();
 
  private:
-  using Pieces = std::vector<int>;  // one buffer each
+  // Buffers one after the other.
+  struct Pieces {
+    int begin = 0, end = 0;
+    bool empty() const { return begin == end; }
+    Pieces piece(std::int64_t i) const {
+      return {begin + static_cast<int>(i), begin + static_cast<int>(i) + 1};
+    }
+  };
 
   const ProgramParameter& parameter(int p) const {
     return request_.program->parameters[static_cast<size_t>(p)];
@@ -51,10 +58,14 @@ class ParameterPlan {
   int add_buffer(std::string name, BufferKind kind, std::int64_t bytes, bool persistent,
                  bool moved);
   int bring_weight(int p, std::vector<Move>& reads);
+  int buffer_count() const { return static_cast<int>(plan_.buffers.size()); }
+  std::int64_t bytes_of(int buffer) const {
+    return plan_.buffers[static_cast<size_t>(buffer)].extent.bytes;
+  }
   void add_store(int p);
   void add_log(int p);
   void add_scratch_weight(int p);
-  Pieces add_item(int p, const std::string& name, std::int64_t bytes);
+  Pieces add_item(int p, std::string name, std::int64_t bytes);
   Pieces cut(const StoreItem& item, Tier tier, BufferKind kind, std::int64_t step);
   bool keeps_log() const { return request_.knobs.durable && request_.knobs.ring; }
   std::int64_t gradient_step(int p) const;
@@ -62,12 +73,13 @@ class ParameterPlan {
   bool updates_in_pieces(int p) const;
   void offload_gradient(int p, int position);
   Pieces scratch_pieces(int p, bool persistent);
-  void write_gradient(int p, int position, const Pieces& pieces);
+  Pieces pieces_of(const Pieces& all, int p, std::int64_t first, std::int64_t elements) const;
+  void bring_pieces(const Pieces& pieces, int buffer, std::vector<Move>& reads) const;
+  static void append(BufferIds& list, const Pieces& pieces);
+  void write_gradient(int p, const Pieces& pieces);
   void update_piece(int p, std::int64_t first, std::int64_t elements);
-  BufferPiece bring(int p, int item, std::int64_t first, std::int64_t elements,
-                    std::vector<Move>& reads);
-  BufferPiece bring_gradient(int p, std::int64_t first, std::int64_t elements,
-                             std::vector<Move>& reads);
+  BufferPiece bring(int p, int item, std::int64_t first, std::int64_t elements);
+  BufferPiece bring_gradient(int p, std::int64_t first, std::int64_t elements);
   void send(int p, const UpdateBinding& bound);
   void flush_writes();
   void publish(int call);
@@ -76,10 +88,16 @@ class ParameterPlan {
   const PlanRequest& request_;
   Plan& plan_;
   TaskList& tasks_;
-  std::vector<int> owner_;                  // per parameter: the first call that uses it
-  std::vector<std::vector<int>> members_;   // per call: the parameters it owns
-  std::vector<char> written_;               // per parameter: its gradient has been begun
-  std::map<int, int> streamed_;             // parameter -> buffer of this span
+  Label label_;
+  std::vector<int> owner_;                 // per parameter: the first call that uses it
+  std::vector<std::vector<int>> members_;  // per call: the parameters it owns
+  double gradient_bytes_ = 0;              // of all parameters
+  std::vector<char> written_;              // per parameter: its gradient has been begun
+  struct Streamed {
+    int span = -1, buffer = -1;
+  };
+  std::vector<Streamed> streamed_;  // per parameter: when it was read last
+  int span_ = 0;
   std::vector<std::vector<Pieces>> items_;  // in the store, per parameter: weight first
   struct Offloaded {
     int position = -1;  // of the task after which it leaves
@@ -89,6 +107,7 @@ class ParameterPlan {
   std::vector<Pieces> log_;           // per parameter
   int sealed_at_ = -1;                // position: from there on the log may be read
   std::vector<int> published_at_;     // per call: position; -1: not in this step
+  std::vector<Move> moves_, reads_;   // of the tasks at hand
   std::vector<Move> writes_;          // of updates, not yet given to a task
   std::int64_t write_bytes_ = 0;
 };

@@ -1,6 +1,8 @@
 #include "plan/place.h"
 
 #include <algorithm>
+#include <numeric>
+#include <span>
 
 #include "core/gap_allocator.h"
 
@@ -32,6 +34,28 @@ int group_of(BufferKind kind) {
   return kind == BufferKind::state ? 1 : 2;
 }
 
+// Buffers by a task of theirs; those of one task in their own order.
+class ByTask {
+ public:
+  // `tasks`: per buffer; -1: none.
+  ByTask(const std::vector<int>& tasks, size_t task_count) : begin_(task_count + 1, 0) {
+    for (const int task : tasks)
+      if (task >= 0) ++begin_[static_cast<size_t>(task) + 1];
+    std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
+    buffers_.resize(begin_.back());
+    std::vector<size_t> next = begin_;
+    for (size_t b = 0; b < tasks.size(); ++b)
+      if (tasks[b] >= 0) buffers_[next[static_cast<size_t>(tasks[b])]++] = static_cast<int>(b);
+  }
+  std::span<const int> operator[](size_t task) const {
+    return {buffers_.data() + begin_[task], begin_[task + 1] - begin_[task]};
+  }
+
+ private:
+  std::vector<size_t> begin_;  // of each task's, in buffers_
+  std::vector<int> buffers_;
+};
+
 class Placer {
  public:
   Placer(Plan& plan, const std::vector<int>& hold)
@@ -46,9 +70,10 @@ class Placer {
     for (int group = 0; group < 3; ++group)
       for (Buffer& buffer : plan_.buffers)
         if (buffer.persistent && group_of(buffer.kind) == group) take(buffer);
+    const ByTask starts(first_, plan_.tasks.size()), ends(last_, plan_.tasks.size());
     for (size_t t = 0; t < plan_.tasks.size(); ++t) {
-      for (int id : starts_[t]) take(plan_.buffers[static_cast<size_t>(id)]);
-      for (int id : ends_[t]) give(plan_.buffers[static_cast<size_t>(id)]);
+      for (int id : starts[t]) take(plan_.buffers[static_cast<size_t>(id)]);
+      for (int id : ends[t]) give(plan_.buffers[static_cast<size_t>(id)]);
     }
     plan_.arena_bytes = arenas_[static_cast<size_t>(Tier::host)].end();
     plan_.scratch_bytes = arenas_[static_cast<size_t>(Tier::scratch)].end();
@@ -56,23 +81,20 @@ class Placer {
 
  private:
   void find_lifetimes(const std::vector<int>& hold) {
-    constexpr int kNever = -1;
-    std::vector<int> first(plan_.buffers.size(), kNever), last = first;
+    first_.assign(plan_.buffers.size(), kNever);
+    last_ = first_;
     for (size_t t = 0; t < plan_.tasks.size(); ++t)
       for (const auto* list : {&plan_.tasks[t].reads, &plan_.tasks[t].writes})
         for (int id : *list) {
-          auto& begin = first[static_cast<size_t>(id)];
+          auto& begin = first_[static_cast<size_t>(id)];
           if (begin == kNever) begin = static_cast<int>(t);
-          last[static_cast<size_t>(id)] = static_cast<int>(t);
+          last_[static_cast<size_t>(id)] = static_cast<int>(t);
         }
-    starts_.resize(plan_.tasks.size());
-    ends_.resize(plan_.tasks.size());
-    for (size_t i = 0; i < plan_.buffers.size(); ++i) {
-      if (plan_.buffers[i].persistent || first[i] == kNever) continue;
-      const int end = hold.empty() ? last[i] : std::max(last[i], hold[i]);
-      starts_[static_cast<size_t>(first[i])].push_back(static_cast<int>(i));
-      ends_[static_cast<size_t>(end)].push_back(static_cast<int>(i));
-    }
+    for (size_t b = 0; b < plan_.buffers.size(); ++b)
+      if (plan_.buffers[b].persistent)
+        first_[b] = last_[b] = kNever;
+      else if (first_[b] != kNever && !hold.empty())
+        last_[b] = std::max(last_[b], hold[b]);
   }
 
   void take(Buffer& buffer) {
@@ -93,7 +115,8 @@ class Placer {
   Plan& plan_;
   KindCounter counter_;
   std::array<GapAllocator, kTierCount> arenas_;
-  std::vector<std::vector<int>> starts_, ends_;  // per task: buffers
+  static constexpr int kNever = -1;
+  std::vector<int> first_, last_;  // per buffer: tasks that use it; kNever where it always lives
 };
 
 }  // namespace

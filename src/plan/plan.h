@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/small_vector.h"
 #include "graph/program.h"
 
 namespace outsize {
@@ -78,6 +79,8 @@ struct UpdateBinding {
   std::vector<BufferPiece> state;  // in the order of the rule
 };
 
+using BufferIds = SmallVector<int, 6>;
+
 enum class TaskKind {
   forward,           // one call of a segment
   backward,          // its differentiated graph
@@ -103,9 +106,9 @@ struct Task {
   int group = -1;           // publish: StoreItem::group
   // backward: per parameter gradient, whether it adds to what earlier tasks of the step left.
   std::vector<char> accumulate;
-  std::vector<int> after;          // tasks that must have ended; same-resource order is implied
-  std::vector<int> reads, writes;  // buffers; a buffer updated in place is in both
-  double flops = 0, bytes = 0;     // work, for predictions and the trace
+  SmallVector<int, 2> after;    // tasks that must have ended; same-resource order is implied
+  BufferIds reads, writes;      // buffers; a buffer updated in place is in both
+  double flops = 0, bytes = 0;  // work, for predictions and the trace
   double seconds = 0;  // on a machine with nothing beside it; 0 where nobody priced the plan
   // The part of `seconds` that shrinks with the share of positions that have a target.
   double target_seconds = 0;

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "core/error.h"
 #include "plan/depend.h"
+#include "plan/label.h"
 #include "plan/parameter_plan.h"
 #include "plan/place.h"
 #include "plan/task_list.h"
@@ -23,6 +23,8 @@ class Planner {
         updates_(request.training && !request.training->forward_only),
         updates_first_(updates_ && request.part == StepPart::middle),
         microbatches_(updates_ ? request.training->accumulation : 1),
+        label_(request.detail == PlanDetail::whole),
+        tasks_(request.detail == PlanDetail::whole),
         parameters_(request, plan_, tasks_) {
     if (updates_ && !request.knobs.offload_saved.empty()) find_offload_readers();
   }
@@ -43,7 +45,7 @@ class Planner {
         tasks_.emit(plan_, {request_.knobs.read_ahead_bytes, request_.knobs.write_behind_bytes,
                             request_.knobs.fill_bytes});
     place_buffers(plan_, hold);
-    if (!request_.places_only) add_dependencies(plan_);
+    if (request_.detail != PlanDetail::places) add_dependencies(plan_);
     check_budget();
     return std::move(plan_);
   }
@@ -78,8 +80,8 @@ class Planner {
     return static_cast<int>(plan_.buffers.size()) - 1;
   }
 
-  int add_scratch(const std::string& name, std::int64_t bytes) {
-    return bytes == 0 ? -1 : add_buffer(name, BufferKind::workspace, bytes, false);
+  int add_scratch(std::string name, std::int64_t bytes) {
+    return bytes == 0 ? -1 : add_buffer(std::move(name), BufferKind::workspace, bytes, false);
   }
 
   void add_scalars() {
@@ -94,23 +96,25 @@ class Planner {
   void add_values() {
     using Role = ProgramValue::Role;
     std::vector<int> ids;
+    ids.reserve(program_.values.size());
     for (size_t v = 0; v < program_.values.size(); ++v) {
       const ProgramValue& value = program_.values[v];
       const std::int64_t bytes = value.type.bytes();
       if (value.role == Role::boundary && only_updates())
         ids.push_back(-1);
       else if (value.role == Role::boundary)
-        ids.push_back(add_buffer(value.name, BufferKind::activations, bytes, false,
+        ids.push_back(add_buffer(label_("{}", value.name), BufferKind::activations, bytes, false,
                                  offload_reader(static_cast<int>(v)) >= 0));
       else if (value.role == Role::state)
-        ids.push_back(add_buffer(value.name, BufferKind::state, bytes, true));
+        ids.push_back(add_buffer(label_("{}", value.name), BufferKind::state, bytes, true));
       else
-        ids.push_back(add_buffer(value.name, BufferKind::batch, bytes, true));
+        ids.push_back(add_buffer(label_("{}", value.name), BufferKind::batch, bytes, true));
     }
-    plan_.values.push_back(ids);
+    plan_.values.push_back(std::move(ids));
     plan_.bindings.emplace_back(program_.calls.size());
     cotangents_.emplace_back(program_.values.size(), -1);
     forward_at_.emplace_back(program_.calls.size(), -1);
+    offloaded_.emplace_back(program_.calls.size());
   }
 
   // Per boundary value: the call that offloads it for its backward, if that is its only reader.
@@ -196,14 +200,19 @@ class Planner {
 
   std::vector<int> value_buffers(int m, const std::vector<int>& values) const {
     std::vector<int> ids;
+    ids.reserve(values.size());
     for (int v : values)
       ids.push_back(plan_.values[static_cast<size_t>(m)][static_cast<size_t>(v)]);
     return ids;
   }
 
-  static void append(std::vector<int>& list, const std::vector<int>& more) {
-    for (int id : more)
-      if (id >= 0) list.push_back(id);
+  template <class List>
+  static void append(List& list, const std::vector<int>& more) {
+    for (int id : more) append(list, id);
+  }
+  template <class List>
+  static void append(List& list, int id) {
+    if (id >= 0) list.push_back(id);
   }
 
   void bind_values(int m, int c) {
@@ -213,19 +222,24 @@ class Planner {
     bound.outputs = value_buffers(m, call(c).outputs);
   }
 
+  void add_saved(CallBinding& bound, int m, int c) {
+    const std::vector<ValueType>& saved = profile(c).saved;
+    bound.saved.reserve(saved.size());
+    for (size_t s = 0; s < saved.size(); ++s)
+      bound.saved.push_back(add_buffer(label_("{}.{}.saved{}", call(c).name, m, s),
+                                       BufferKind::activations, saved[s].bytes(), false,
+                                       PlanKnobs::at(request_.knobs.offload_saved, c)));
+  }
+
   void forward(int m, int c) {
     bind_values(m, c);
     if (updates_ && profile(c).skip_forward) return;
     CallBinding& bound = binding(m, c);
-    const std::string label = fmt::format("{}.{}", call(c).name, m);
     bound.parameters = parameters_.weights(c);
-    if (updates_)
-      for (size_t s = 0; s < profile(c).saved.size(); ++s)
-        bound.saved.push_back(add_buffer(fmt::format("{}.saved{}", label, s),
-                                         BufferKind::activations, profile(c).saved[s].bytes(),
-                                         false, PlanKnobs::at(request_.knobs.offload_saved, c)));
+    if (updates_) add_saved(bound, m, c);
     bound.saved_again = bound.saved;
-    bound.forward_scratch = add_scratch(label + ".scratch", profile(c).forward_scratch_bytes);
+    bound.forward_scratch =
+        add_scratch(label_("{}.{}.scratch", call(c).name, m), profile(c).forward_scratch_bytes);
     Task task{.kind = TaskKind::forward, .call = c, .microbatch = m};
     append(task.reads, bound.inputs);
     append(task.reads, bound.parameters);
@@ -234,50 +248,32 @@ class Planner {
         task.reads.push_back(bound.outputs[i]);
     append(task.writes, bound.outputs);
     append(task.writes, bound.saved);
-    append(task.writes, {bound.forward_scratch});
+    append(task.writes, bound.forward_scratch);
     add_work(task, profile(c).forward_cost, profile(c).forward_seconds);
-    const int position = forward_at_[static_cast<size_t>(m)][static_cast<size_t>(c)] =
-        tasks_.add(std::move(task));
-    if (updates_ && has_backward(c)) offload(m, c, position);
+    forward_at_[static_cast<size_t>(m)][static_cast<size_t>(c)] = tasks_.add(std::move(task));
+    if (updates_ && has_backward(c)) offload(m, c);
   }
 
   // What backward reads of this call leaves RAM and will be read back into buffers of its own.
-  void offload(int m, int c, int position) {
+  void offload(int m, int c) {
     if (!PlanKnobs::at(request_.knobs.offload_saved, c)) return;
     CallBinding& bound = binding(m, c);
-    std::vector<Move> moves;
+    std::vector<Move>& back = offloaded_[static_cast<size_t>(m)][static_cast<size_t>(c)];
+    moves_.clear();
     const auto leave = [&](int& id) {
       const Buffer source = plan_.buffers[static_cast<size_t>(id)];
+      const std::int64_t bytes = whole_pages(source.extent.bytes);
       const int stored = add_buffer(source.name, source.kind, source.extent.bytes, false, true);
       plan_.buffers.back().extent.tier = Tier::scratch;
-      moves.push_back({id, stored, 0, 0, whole_pages(source.extent.bytes)});
+      moves_.push_back({id, stored, 0, 0, bytes});
       id = add_buffer(source.name, source.kind, source.extent.bytes, false, true);
+      back.push_back({stored, id, 0, 0, bytes});
     };
     for (int& id : bound.saved_again) leave(id);
     for (int i : profile(c).saved_inputs)
       if (offload_reader(call(c).inputs[static_cast<size_t>(i)]) == c)
         leave(bound.inputs_again[static_cast<size_t>(i)]);
-    if (moves.empty()) return;
-    offloaded_[{m, c}] = moves;
-    tasks_.write_after(position, std::move(moves));
-  }
-
-  void read_back(int m, int c) {
-    const auto at = offloaded_.find({m, c});
-    if (at == offloaded_.end()) return;
-    const CallBinding& bound = binding(m, c);
-    std::vector<Move> moves;
-    size_t next = 0;
-    const auto come_back = [&](int id) {
-      const Move& out = at->second[next++];
-      moves.push_back({out.to, id, 0, 0, out.bytes});
-    };
-    for (int id : bound.saved_again) come_back(id);
-    for (int i : profile(c).saved_inputs)
-      if (offload_reader(call(c).inputs[static_cast<size_t>(i)]) == c)
-        come_back(bound.inputs_again[static_cast<size_t>(i)]);
-    tasks_.read_before(tasks_.next(), forward_at_[static_cast<size_t>(m)][static_cast<size_t>(c)],
-                       std::move(moves));
+    tasks_.write_after(moves_);
   }
 
   // ---- backward
@@ -285,7 +281,7 @@ class Planner {
   int cotangent_of(int m, int v) {
     int& id = cotangents_[static_cast<size_t>(m)][static_cast<size_t>(v)];
     if (id < 0)
-      id = add_buffer(fmt::format("d_{}.{}", value(v).name, m), BufferKind::activations,
+      id = add_buffer(label_("d_{}.{}", value(v).name, m), BufferKind::activations,
                       value(v).type.bytes(), false);
     return id;
   }
@@ -299,7 +295,8 @@ class Planner {
       const auto index = static_cast<size_t>(i);
       bound.parameters_again[index] = parameters_.weight(call(c).parameters[index]);
     }
-    read_back(m, c);
+    tasks_.read_first(forward_at_[static_cast<size_t>(m)][static_cast<size_t>(c)],
+                      offloaded_[static_cast<size_t>(m)][static_cast<size_t>(c)]);
     Task task{.kind = TaskKind::backward, .call = c, .microbatch = m};
     for (int i : segment.saved_inputs)
       task.reads.push_back(bound.inputs_again[static_cast<size_t>(i)]);
@@ -308,8 +305,8 @@ class Planner {
     bind_cotangents(task, m, c);
     bind_gradients(task, bound, c);
     bound.backward_scratch =
-        add_scratch(fmt::format("{}.{}.backward", call(c).name, m), segment.backward_scratch_bytes);
-    append(task.writes, {bound.backward_scratch});
+        add_scratch(label_("{}.{}.backward", call(c).name, m), segment.backward_scratch_bytes);
+    append(task.writes, bound.backward_scratch);
     const bool adds =
         std::find(task.accumulate.begin(), task.accumulate.end(), 1) != task.accumulate.end();
     add_work(task, segment.backward_cost,
@@ -389,12 +386,15 @@ class Planner {
   bool updates_, updates_first_;
   int microbatches_;
   Plan plan_;
+  Label label_;
   TaskList tasks_;
   ParameterPlan parameters_;
   std::vector<int> offload_readers_;          // per program value; -1 none
   std::vector<std::vector<int>> cotangents_;  // per microbatch and program value
   std::vector<std::vector<int>> forward_at_;  // per microbatch and call: position, -1 none
-  std::map<std::pair<int, int>, std::vector<Move>> offloaded_;  // by microbatch and call
+  // Per microbatch and call: how what left RAM comes back.
+  std::vector<std::vector<std::vector<Move>>> offloaded_;
+  std::vector<Move> moves_;  // of the task at hand
 };
 
 }  // namespace

@@ -80,6 +80,13 @@ struct PlanKnobs {
   }
 };
 
+// How much of a plan is wanted: the search makes hundreds that nobody runs.
+enum class PlanDetail {
+  places,  // what fits: neither dependencies nor what the whole plan has besides
+  times,   // what simulate() needs
+  whole,   // and names and moves
+};
+
 struct PlanRequest {
   const Program* program = nullptr;
   std::vector<SegmentProfile> segments;     // per program segment
@@ -88,7 +95,7 @@ struct PlanRequest {
   // The variants Recompute::cheap and everything, per program segment; empty: there are none.
   std::vector<std::vector<SegmentProfile>> recomputing;
   PlanKnobs knobs;
-  bool places_only = false;  // no dependencies: enough to see what fits
+  PlanDetail detail = PlanDetail::whole;
   // begin, middle and end only where knobs.deferred, redo only where knobs.ring.
   StepPart part = StepPart::whole;
   int first_call = 0;  // redo: the updates of calls before it are done

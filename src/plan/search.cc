@@ -40,7 +40,7 @@ class Search {
     request_.knobs.ring = options_.ring;
     std::optional<Plan> plan = try_plan();
     if (plan) {
-      keep("all in RAM", std::move(*plan));
+      keep("all in RAM", *plan);
       return finish();
     }
     const bool trains = request_.training && !request_.training->forward_only;
@@ -51,11 +51,12 @@ class Search {
   }
 
  private:
-  // So many calls that a plan takes a good part of a second: the search then looks at fewer.
+  // So many calls that hundreds of plans take many seconds: the search then looks at fewer.
   bool deep() const { return calls_ > 200; }
 
-  Plan plan_anyway() {
+  Plan plan_anyway(PlanDetail detail = PlanDetail::times) {
     const std::int64_t budget = std::exchange(request_.budget_bytes, 0);
+    request_.detail = detail;
     Plan plan = make_plan(request_);
     request_.budget_bytes = budget;
     return plan;
@@ -69,12 +70,7 @@ class Search {
   }
 
   // Is there room for the knobs as they are?
-  bool try_places() {
-    request_.places_only = true;
-    const bool room = fits(plan_anyway());
-    request_.places_only = false;
-    return room;
-  }
+  bool try_places() { return fits(plan_anyway(PlanDetail::places)); }
 
   bool fits(const Plan& plan) {
     const std::int64_t budget = request_.budget_bytes;
@@ -88,18 +84,15 @@ class Search {
     return false;
   }
 
-  void keep(std::string name, Plan plan) {
+  void keep(std::string name, const Plan& plan) {
     const double seconds = simulate(plan, options_.machine).seconds;
     for (const Candidate& other : result_.candidates)  // two ways to the same plan
       if (other.seconds == seconds && other.arena_bytes == plan.arena_bytes) return;
     Candidate candidate{std::move(name), request_.knobs, seconds, plan.arena_bytes};
-    if (result_.candidates.empty() || seconds < result_.candidates.front().seconds) {
-      result_.plan = std::move(plan);
-      result_.knobs = request_.knobs;
-      result_.candidates.insert(result_.candidates.begin(), std::move(candidate));
-      return;
-    }
-    result_.candidates.push_back(std::move(candidate));
+    const bool best = result_.candidates.empty() || seconds < result_.candidates.front().seconds;
+    if (best) best_part_ = request_.part;
+    result_.candidates.insert(best ? result_.candidates.begin() : result_.candidates.end(),
+                              std::move(candidate));
   }
 
   void try_recompute_in_ram() {
@@ -216,7 +209,7 @@ class Search {
     read_further_ahead(*plan);
     keep(fmt::format("{}, {}{}", knobs.vertical ? "call by call" : "microbatch by microbatch",
                      name_of(way), knobs.deferred ? ", updates with the next forward" : ""),
-         std::move(*plan));
+         *plan);
   }
 
   // Where RAM is free meanwhile. Gaps between buffers take their share of what looks free.
@@ -311,6 +304,9 @@ class Search {
     }
     std::stable_sort(result_.candidates.begin(), result_.candidates.end(),
                      [](const Candidate& a, const Candidate& b) { return a.seconds < b.seconds; });
+    result_.knobs = request_.knobs = result_.candidates.front().knobs;
+    request_.part = best_part_;
+    result_.plan = plan_anyway(PlanDetail::whole);
     return std::move(result_);
   }
 
@@ -322,7 +318,7 @@ class Search {
   SearchResult result_;
   std::int64_t smallest_bytes_ = 0;
   PlanKnobs smallest_;
-  StepPart smallest_part_ = StepPart::whole;
+  StepPart smallest_part_ = StepPart::whole, best_part_ = StepPart::whole;
 };
 
 }  // namespace

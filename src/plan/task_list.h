@@ -3,6 +3,7 @@
 // writes lag behind their source, each by a number of bytes that the plan's memory allows.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "plan/plan.h"
@@ -18,18 +19,21 @@ struct Window {
 
 class TaskList {
  public:
-  // Position that the next task gets.
-  int next() const { return static_cast<int>(steps_.size()); }
-  int add(Task task);
-  // The moves end before the task at `position` starts and begin after the one at `not_before` and
-  // its writes (-1: any time).
-  void read_before(int position, int not_before, std::vector<Move> moves);
-  // The moves follow the task at `position`; it exists already.
-  void write_after(int position, std::vector<Move> moves);
-  // After the writes so far that follow the task, and on their resource.
-  void follow(int position, Task task);
+  // Without `with_moves` tasks name the buffers that they move, no more.
+  explicit TaskList(bool with_moves = true) : with_moves_(with_moves) {}
 
-  // Fills plan.tasks. Returns per buffer the task until which it keeps its place.
+  // Position that the next task gets.
+  int next() const { return static_cast<int>(tasks_.size()); }
+  int add(Task task);
+  // The moves end before the next task starts and begin after the one at `not_before` and its
+  // writes (-1: any time).
+  void read_first(int not_before, std::span<const Move> moves);
+  // The moves follow the last task.
+  void write_after(std::span<const Move> moves);
+  // After the writes so far, and on their resource.
+  void follow(Task task);
+
+  // Fills plan.tasks, once. Returns per buffer the task until which it keeps its place.
   std::vector<int> emit(Plan& plan, const Window& window);
 
  private:
@@ -38,17 +42,21 @@ class TaskList {
     Task task;
     int issue = 0;  // just before this position's task
   };
-  struct Step {
+  struct Write {
+    int position = 0;
     Task task;
-    std::vector<Task> writes;
   };
 
+  Task moving(TaskKind kind, std::span<const Move> moves) const;
   void issue_reads(const std::vector<double>& limits);
   std::vector<int> hold_written(const Plan& plan, std::int64_t write_behind_bytes) const;
   std::vector<double> bytes_in_use(const Plan& plan, const std::vector<int>& hold) const;
+  std::vector<int> list_tasks(Plan& plan);
 
-  std::vector<Step> steps_;
-  std::vector<Read> reads_;
+  bool with_moves_;
+  std::vector<Task> tasks_;    // by position
+  std::vector<Read> reads_;    // in the order of positions, as are
+  std::vector<Write> writes_;  // these
 };
 
 }  // namespace outsize

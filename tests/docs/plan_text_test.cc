@@ -5,6 +5,7 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <sstream>
 
 #include "exec/compiled_program.h"
@@ -91,7 +92,7 @@ class PlanText {
   static std::string name_of(TaskKind kind) { return outsize::name_of(kind); }
 
   // Names of batch and boundary values; the rest by count, as there are many.
-  std::string list(const std::vector<int>& ids) const {
+  std::string list(std::span<const int> ids) const {
     std::string names;
     std::map<std::string, int> counts;
     for (int id : ids) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <span>
 #include <vector>
 
 namespace outsize::testing_plan {
@@ -32,7 +33,7 @@ bool overlap(const Extent& a, const Extent& b) {
          b.offset < a.offset + a.bytes;
 }
 
-bool conflict(const Plan& plan, const std::vector<int>& writes, const std::vector<int>& uses) {
+bool conflict(const Plan& plan, std::span<const int> writes, std::span<const int> uses) {
   for (int w : writes)
     for (int u : uses)
       if (overlap(plan.buffers[static_cast<size_t>(w)].extent,

@@ -17,11 +17,11 @@ namespace {
 
 using testing_plan::Dice;
 
-Task make_task(Resource resource, double seconds, std::vector<int> after = {}) {
+Task make_task(Resource resource, double seconds, std::initializer_list<int> after = {}) {
   Task task;
   task.resource = resource;
   task.seconds = seconds;
-  task.after = std::move(after);
+  task.after = after;
   return task;
 }
 

@@ -20,7 +20,8 @@ std::string listed(const Window& window) {
     }
     Task task;
     task.reads = {2 * t + 1};
-    tasks.read_before(tasks.next(), -1, {{2 * t, 2 * t + 1, 0, 0, kMovedAlignment}});
+    const Move page{2 * t, 2 * t + 1, 0, 0, kMovedAlignment};
+    tasks.read_first(-1, {&page, 1});
     tasks.add(std::move(task));
   }
   tasks.emit(plan, window);
