@@ -36,6 +36,19 @@ std::vector<Program> one_program(const Model& model, const BuildOptions& options
   return programs;
 }
 
+std::int64_t file_bytes(StoreLayout layout, StoreScheme scheme) {
+  layout.scheme = scheme;
+  return static_cast<std::int64_t>(Geometry(layout).file_bytes);
+}
+
+// What the store of a run takes with two slots, whatever its plan is.
+std::int64_t two_slots_bytes(PlanRequest request) {
+  request.knobs.durable = true;
+  request.budget_bytes = 0;
+  const auto block = static_cast<std::uint64_t>(request.knobs.store_block);
+  return file_bytes(store_layout(make_plan(request), 0, block), StoreScheme::two_slots);
+}
+
 double read_loss(const Executor& executor, int microbatch) {
   return *static_cast<const double*>(executor.value(microbatch, "loss"));
 }
@@ -132,12 +145,17 @@ void TrainingEngine::plan_training(const PlanningOptions& options) {
 }
 
 // The best plan in the layout that was asked for; otherwise with two slots where they find room,
-// and with one spare slot where they do not.
+// and with one spare slot where they do not. A search takes long: the layout that has to be is
+// tried first.
 PlanRequest TrainingEngine::choose_store(const PlanRequest& request, const PlanningOptions& options,
                                          const SimulatedMachine& machine) {
+  std::vector<StoreScheme> schemes{StoreScheme::two_slots, StoreScheme::ring};
+  if (options.store)
+    schemes = {*options.store};
+  else if (options.disk_bytes && two_slots_bytes(request) > *options.disk_bytes)
+    std::swap(schemes.front(), schemes.back());
   std::string needed;
-  for (const StoreScheme scheme : {StoreScheme::two_slots, StoreScheme::ring}) {
-    if (options.store.value_or(scheme) != scheme) continue;
+  for (const StoreScheme scheme : schemes) {
     const bool ring = scheme == StoreScheme::ring;
     SearchResult found =
         search_plan(request, {machine, options.may_use_disk, options.durable, ring});
@@ -153,10 +171,10 @@ PlanRequest TrainingEngine::choose_store(const PlanRequest& request, const Plann
     needed += fmt::format("{}{} with {}", needed.empty() ? "" : ", or ", bytes,
                           ring ? "one spare slot" : "two slots");
   }
-  fail(ErrorKind::OutOfMemory,
-       "[plan] the disk has no room for the state of the run; got {} bytes free; expected {}; try "
-       "budget.disk on another disk, or a larger budget.memory",
-       *options.disk_bytes, needed);
+  throw DiskTooSmall(
+      fmt::format("[plan] the disk has no room for the state of the run; got {} bytes free; "
+                  "expected {}; try budget.disk on another disk, or a larger budget.memory",
+                  *options.disk_bytes, needed));
 }
 
 // The first step and the last updates, in the arena and with the places of the steps between.
@@ -194,9 +212,8 @@ std::int64_t TrainingEngine::scratch_bytes() const {
 }
 
 std::int64_t TrainingEngine::store_file_bytes(std::optional<StoreScheme> scheme) const {
-  StoreLayout layout = store_layout(plan_, 0, static_cast<std::uint64_t>(knobs_.store_block));
-  layout.scheme = scheme.value_or(layout.scheme);
-  return static_cast<std::int64_t>(Geometry(layout).file_bytes);
+  const StoreLayout layout = store_layout(plan_, 0, static_cast<std::uint64_t>(knobs_.store_block));
+  return file_bytes(layout, scheme.value_or(layout.scheme));
 }
 
 std::int64_t TrainingEngine::state_bytes() const {

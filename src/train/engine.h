@@ -48,6 +48,12 @@ struct PlanningOptions {
   std::optional<PlanKnobs> knobs = {};          // in place of a search
 };
 
+// OutOfMemory: plans fit the RAM, but the disk has no room for their state in any layout.
+class DiskTooSmall : public Error {
+ public:
+  explicit DiskTooSmall(const std::string& message) : Error(ErrorKind::OutOfMemory, message) {}
+};
+
 class TrainingEngine {
  public:
   // Plans first: throws OutOfMemory before any memory is taken when no plan fits budget and disk,

@@ -68,6 +68,8 @@ void plan_engine(const Model& model, const RunConfig& config, PlanningOptions& p
     planning.budget_bytes = arena_budget(config.budget.memory);
     engine.emplace(model, training_shape(config), optimizer_options(config.train.optimizer),
                    planning);
+  } catch (const DiskTooSmall&) {
+    throw;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::OutOfMemory) throw;
     PlanningOptions any_disk = planning;
