@@ -79,7 +79,7 @@ void Levers::set(PlanKnobs& knobs, Lever lever, Recompute level, std::int64_t st
   }
   const std::vector<std::int64_t>& bytes = bytes_of(lever);
   const std::int64_t all = std::accumulate(bytes.begin(), bytes.end(), std::int64_t{0});
-  std::int64_t room = all - all / kParts * step;
+  std::int64_t room = all * (kParts - step) / kParts;  // none at the last step
   for (size_t c = 0; c < calls_; ++c) {
     list[c] = bytes[c] > room;
     if (list[c] == 0) room -= bytes[c];

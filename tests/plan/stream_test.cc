@@ -64,22 +64,61 @@ bool accepts(const Plan& plan) {
   }
 }
 
+// From a slow disk to one as fast as memory, of lanes that disturb each other or do not.
+SimulatedMachine random_machine(Dice& dice) {
+  SimulatedMachine machine;
+  for (double& rate : machine.bytes_per_second)
+    rate = 1e5 * static_cast<double>(dice.between(1, 10000));
+  for (double& latency : machine.latency_seconds)
+    latency = 1e-6 * static_cast<double>(dice.between(0, 1000));
+  for (auto& row : machine.slowdown)
+    for (double& factor : row) factor = 1 + 0.01 * static_cast<double>(dice.between(0, 300));
+  return machine;
+}
+
 TEST(StreamedPlans, OfRandomProgramsAreSound) {
   int planned = 0;
-  SimulatedMachine machine;
-  machine.bytes_per_second = {1e9, 1e6, 1e6};
-  for (std::uint64_t seed = 0; planned < 8000; ++seed) {
+  for (std::uint64_t seed = 0; planned < 10000; ++seed) {
     Dice dice(seed + 1000000);
     auto made = random_plan(seed, dice);
     if (!made) continue;
     const Plan& plan = *made;
     EXPECT_NO_THROW(check_plan(plan)) << "seed " << seed;
-    EXPECT_GE(simulate(plan, machine).seconds, 0) << "seed " << seed;
+    const SimulatedMachine machine = random_machine(dice);
+    const Simulation step = simulate(plan, machine);
+    for (size_t lane = 0; lane < kResourceCount; ++lane)
+      EXPECT_LE(step.busy[lane], step.seconds) << "seed " << seed;
     if (planned % 10 == 0) {  // quadratic
       EXPECT_EQ(find_race(plan).value_or(""), "") << "seed " << seed;
     }
     ++planned;
   }
+}
+
+// The search under budgets from what everything in RAM takes down to where nothing plans.
+TEST(StreamedPlans, OfTheSearchFitRandomBudgetsOnRandomMachines) {
+  int fit = 0, refused = 0;
+  for (std::uint64_t seed = 0; fit < 500; ++seed) {
+    RandomRequest random(seed);
+    if (!random.request.training) continue;
+    Dice dice(seed + 6000000);
+    const std::int64_t all = make_plan(random.request).arena_bytes;
+    random.request.budget_bytes = dice.between(1, all);
+    const SimulatedMachine machine = random_machine(dice);
+    const SearchOptions options{machine, /*may_use_disk=*/true, dice.chance(0.5), dice.chance(0.5)};
+    try {
+      const SearchResult result = search_plan(random.request, options);
+      ++fit;
+      EXPECT_LE(result.plan.arena_bytes, random.request.budget_bytes) << "seed " << seed;
+      EXPECT_NO_THROW(check_plan(result.plan)) << "seed " << seed;
+      for (const Candidate& other : result.candidates)
+        EXPECT_GE(other.seconds, result.candidates.front().seconds) << "seed " << seed;
+    } catch (const OverBudget& error) {
+      ++refused;
+      EXPECT_GT(error.arena_bytes(), random.request.budget_bytes) << "seed " << seed;
+    }
+  }
+  std::printf("random budgets: %d planned, %d refused\n", fit, refused);
 }
 
 // Without one dependency: harmless where another chain has the same effect, otherwise found.
