@@ -27,6 +27,34 @@ std::vector<int> dense_groups(const Plan& plan) {
   return groups;
 }
 
+// Moves are asked for in parts: what one takes to verify is little beside what the disk does
+// meanwhile, and the last one's is all that nothing covers. A multiple of every store block.
+constexpr std::int64_t kPartBytes = 2 << 20;
+
+// Requests `start(part)`, which gives a ticket, and then `end(part, ticket)`, which says whether
+// all is well, for every part of the task's moves, some of them under way at a time. Where
+// something is wrong no more are started, and those under way end.
+template <class Ticket, class Start, class End>
+void run_parts(const Task& task, Start start, End end) {
+  std::array<std::pair<MovePart, Ticket>, kTickets> under_way;
+  size_t started = 0, ended = 0, move = 0;
+  std::int64_t first = 0;
+  for (bool well = true;;) {
+    for (; well && move < task.moves.size() && started < ended + kTickets; ++started) {
+      const Move& whole = task.moves[move];
+      const MovePart part{&whole, first, std::min(kPartBytes, whole.bytes - first)};
+      under_way[started % kTickets] = {part, start(part)};
+      first += part.bytes;
+      if (first < whole.bytes) continue;
+      ++move;
+      first = 0;
+    }
+    if (ended == started) return;
+    const auto& [part, ticket] = under_way[ended++ % kTickets];
+    if (!end(part, ticket)) well = false;
+  }
+}
+
 bool in_scratch(const Plan& plan, const Move& move) {
   const auto tier = [&](int id) { return plan.buffers[static_cast<size_t>(id)].extent.tier; };
   return tier(move.from) == Tier::scratch || tier(move.to) == Tier::scratch;
@@ -134,64 +162,61 @@ void DiskTiers::run(const Plan& plan, const Task& task, char* arena) {
 
 void DiskTiers::run_store(const Plan& plan, const Task& task, char* arena) {
   const auto extent = [&](int id) { return plan.buffers[static_cast<size_t>(id)].extent; };
-  std::array<StoreTicket, kTickets> tickets;
   StoreStatus bad;
-  for (size_t begin = 0; begin < task.moves.size() && bad.ok(); begin += kTickets) {
-    const size_t count = std::min(kTickets, task.moves.size() - begin);
-    for (size_t i = 0; i < count; ++i) {
-      const Move& move = task.moves[begin + i];
-      if (task.kind == TaskKind::read) {
-        const StorePart part = part_at(extent(move.from), move.from_offset, move.bytes);
-        tickets[i] = store_->read(part, arena + extent(move.to).offset + move.to_offset);
-      } else {
-        const StorePart part = part_at(extent(move.to), move.to_offset, move.bytes);
-        tickets[i] = store_->write(part, arena + extent(move.from).offset + move.from_offset);
-      }
-    }
-    for (size_t i = 0; i < count; ++i) {
-      const StoreStatus status = store_->wait(tickets[i]);
-      if (bad.ok()) bad = status;
-    }
-  }
+  const auto start = [&](const MovePart& part) {
+    const Move& move = *part.move;
+    const std::int64_t from = move.from_offset + part.first, to = move.to_offset + part.first;
+    return task.kind == TaskKind::read ? store_->read(part_at(extent(move.from), from, part.bytes),
+                                                      arena + extent(move.to).offset + to)
+                                       : store_->write(part_at(extent(move.to), to, part.bytes),
+                                                       arena + extent(move.from).offset + from);
+  };
+  run_parts<StoreTicket>(task, start, [&](const MovePart&, StoreTicket ticket) {
+    const StoreStatus status = store_->wait(ticket);
+    if (bad.ok()) bad = status;
+    return bad.ok();
+  });
   if (!bad.ok()) throw store_->error(bad);
 }
 
-bool DiskTiers::came_back_whole(const Plan& plan, const Move& move, const char* arena) const {
-  const auto extent = [&](int id) { return plan.buffers[static_cast<size_t>(id)].extent; };
-  const char* memory = arena + extent(move.to).offset + move.to_offset;
-  return checksum(reinterpret_cast<const std::byte*>(memory), static_cast<size_t>(move.bytes)) ==
-         sums_[static_cast<size_t>(extent(move.from).offset / kMovedAlignment)];
+std::uint64_t& DiskTiers::sum_at(const Extent& extent, std::int64_t first) {
+  return sums_[static_cast<size_t>((extent.offset + first) / kMovedAlignment)];
 }
 
-IoTicket DiskTiers::start_scratch(const Plan& plan, const Move& move, bool reading, char* arena) {
+bool DiskTiers::came_back_whole(const Plan& plan, const MovePart& part, const char* arena) {
   const auto extent = [&](int id) { return plan.buffers[static_cast<size_t>(id)].extent; };
-  const auto bytes = static_cast<std::uint64_t>(move.bytes);
+  const Move& move = *part.move;
+  const char* memory = arena + extent(move.to).offset + move.to_offset + part.first;
+  return checksum(memory, static_cast<size_t>(part.bytes)) == sum_at(extent(move.from), part.first);
+}
+
+IoTicket DiskTiers::start_scratch(const Plan& plan, const MovePart& part, bool reading,
+                                  char* arena) {
+  const auto extent = [&](int id) { return plan.buffers[static_cast<size_t>(id)].extent; };
+  const Move& move = *part.move;
+  const auto bytes = static_cast<std::uint64_t>(part.bytes);
   if (reading)
-    return scratch_->read(static_cast<std::uint64_t>(extent(move.from).offset),
-                          arena + extent(move.to).offset + move.to_offset, bytes);
-  const char* memory = arena + extent(move.from).offset + move.from_offset;
-  const auto at = static_cast<std::uint64_t>(extent(move.to).offset);
-  sums_[at / kMovedAlignment] = checksum(reinterpret_cast<const std::byte*>(memory), bytes);
-  return scratch_->write(at, memory, bytes);
+    return scratch_->read(static_cast<std::uint64_t>(extent(move.from).offset + part.first),
+                          arena + extent(move.to).offset + move.to_offset + part.first, bytes);
+  const char* memory = arena + extent(move.from).offset + move.from_offset + part.first;
+  sum_at(extent(move.to), part.first) = checksum(memory, bytes);
+  return scratch_->write(static_cast<std::uint64_t>(extent(move.to).offset + part.first), memory,
+                         bytes);
 }
 
-// What has come is verified while the next moves are under way; a failure waits for those.
 void DiskTiers::run_scratch(const Plan& plan, const Task& task, char* arena) {
-  std::array<IoTicket, kTickets> tickets;
   const bool reading = task.kind == TaskKind::read;
-  const size_t count = task.moves.size();
   IoStatus bad;
   const Move* changed = nullptr;
-  size_t started = 0;
-  for (size_t ended = 0; ended < count; ++ended) {
-    for (; bad.ok() && started < std::min(count, ended + kTickets); ++started)
-      tickets[started % kTickets] = start_scratch(plan, task.moves[started], reading, arena);
-    if (ended == started) break;
-    const IoStatus status = scratch_->wait(tickets[ended % kTickets]);
+  const auto start = [&](const MovePart& part) {
+    return start_scratch(plan, part, reading, arena);
+  };
+  run_parts<IoTicket>(task, start, [&](const MovePart& part, IoTicket ticket) {
+    const IoStatus status = scratch_->wait(ticket);
     if (bad.ok()) bad = status;
-    const Move& move = task.moves[ended];
-    if (reading && bad.ok() && !came_back_whole(plan, move, arena)) changed = &move;
-  }
+    if (reading && bad.ok() && !came_back_whole(plan, part, arena)) changed = part.move;
+    return bad.ok() && changed == nullptr;
+  });
   if (!bad.ok()) throw io_error(bad, scratch_path_, reading ? "read" : "write");
   if (changed == nullptr) return;
   const Buffer& source = plan.buffers[static_cast<size_t>(changed->from)];

@@ -24,6 +24,12 @@ std::vector<std::vector<StorePart>> store_parts(const Plan& plan);
 // The call whose parameters are the store's group; behind the last group: the count of calls.
 int call_of_group(const Plan& plan, int group);
 
+// Some bytes of a move.
+struct MovePart {
+  const Move* move = nullptr;
+  std::int64_t first = 0, bytes = 0;  // of the move's
+};
+
 class DiskTiers {
  public:
   // The scratch file is made in `folder`, which exists, and taken in full at once; it has no name
@@ -49,8 +55,10 @@ class DiskTiers {
 
   void run_store(const Plan& plan, const Task& task, char* arena);
   void run_scratch(const Plan& plan, const Task& task, char* arena);
-  IoTicket start_scratch(const Plan& plan, const Move& move, bool reading, char* arena);
-  bool came_back_whole(const Plan& plan, const Move& move, const char* arena) const;
+  IoTicket start_scratch(const Plan& plan, const MovePart& part, bool reading, char* arena);
+  bool came_back_whole(const Plan& plan, const MovePart& part, const char* arena);
+  // Of the part of a buffer in scratch that begins at `first`.
+  std::uint64_t& sum_at(const Extent& extent, std::int64_t first);
   // Of a piece of a buffer that lies in the store or its log.
   StorePart part_at(const Extent& extent, std::int64_t offset, std::int64_t bytes) const;
 
@@ -59,7 +67,7 @@ class DiskTiers {
   StateStore* store_;
   std::vector<Place> places_, log_;  // by offset
   std::vector<int> group_of_call_;   // -1: owns nothing
-  std::vector<std::uint64_t> sums_;  // of scratch, per page where a buffer begins
+  std::vector<std::uint64_t> sums_;  // of scratch, per page where a part of a buffer begins
 };
 
 }  // namespace outsize
