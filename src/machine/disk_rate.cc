@@ -75,6 +75,36 @@ Together median_together(const ProbeFile& file, DiskTraffic traffic, const Setti
   return {summarise(gflops).median, summarise(rates).median};
 }
 
+// GB/s of reads and of writes while both go on, each for itself: neither waits for the other, as
+// the blocks of one mixed queue would.
+struct BothWays {
+  double read = 0, write = 0;
+};
+
+BothWays run_both_ways(const ProbeFile& file, const Setting& setting, double seconds) {
+  BothWays result;
+  std::exception_ptr trouble;
+  const auto rate = [&](DiskTraffic traffic) {
+    return file.run(traffic, setting.block_bytes, setting.depth, seconds).gb_per_second.median;
+  };
+  std::thread writes([&] {
+    try {
+      result.write = rate(DiskTraffic::write);
+    } catch (...) {
+      trouble = std::current_exception();
+    }
+  });
+  try {
+    result.read = rate(DiskTraffic::read);
+  } catch (...) {
+    writes.join();
+    throw;
+  }
+  writes.join();
+  if (trouble) std::rethrow_exception(trouble);
+  return result;
+}
+
 double factor(double alone, double beside) {
   return beside > 0 ? std::max(1.0, alone / beside) : 1.0;
 }
@@ -153,12 +183,9 @@ void measure_slowdown(const DiskProbe& probe, Machine& machine) {
       machine.slowdown[resource]["cpu"] = factor(rate.median, both.gb_per_second);
     }
   }
-  if (const DiskPoint* mixed = find_point(disk, "mixed", {kMainBlock, probe.depth})) {
-    // Half the bytes go each way.
-    const double half = mixed->gb_per_second.median / 2;
-    machine.slowdown["disk_read"]["disk_write"] = factor(disk.read_gb_per_second.median, half);
-    machine.slowdown["disk_write"]["disk_read"] = factor(disk.write_gb_per_second.median, half);
-  }
+  const BothWays both = run_both_ways(file, {kMainBlock, probe.depth}, seconds);
+  machine.slowdown["disk_read"]["disk_write"] = factor(disk.read_gb_per_second.median, both.read);
+  machine.slowdown["disk_write"]["disk_read"] = factor(disk.write_gb_per_second.median, both.write);
 }
 
 }  // namespace outsize
