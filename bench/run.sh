@@ -32,7 +32,7 @@ if [ $smoke = yes ]; then
     echo "== bench_${pair%:*}"
     "$build/bench/bench_${pair%:*}" --benchmark_min_time=0.001 --benchmark_filter="${pair#*:}"
   done
-  for script in steps properties stream generate generate_disk load floors; do
+  for script in steps properties stream planning generate generate_disk load floors; do
     echo "== bench/$script.py"
     python3 -B "bench/$script.py" --smoke --outsize "$outsize"
   done
@@ -48,4 +48,5 @@ phase "generation from disk" python3 -B bench/generate_disk.py --outsize "$outsi
 phase "loading" python3 -B bench/load.py --outsize "$outsize" --rounds "$rounds"
 phase "loading from disk" python3 -B bench/load.py --outsize "$outsize" --rounds "$rounds" --cold
 phase "less memory than the state" python3 -B bench/stream.py --outsize "$outsize" --rounds 3
+phase "planning" python3 -B bench/planning.py --outsize "$outsize"
 phase "floors" python3 -B bench/floors.py --outsize "$outsize"
