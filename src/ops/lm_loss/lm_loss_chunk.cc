@@ -60,7 +60,9 @@ LmLossSizes::LmLossSizes(const KernelQuery& query)
       width(query.inputs[0].shape[1]),
       vocabulary(query.inputs[1].shape[0]),
       dtype(query.inputs[0].dtype),
-      chunk_rows(query.attrs.integer_or("chunk_rows", lm_loss_default_chunk_rows(vocabulary))) {}
+      chunk_rows(query.attrs.integer_or("chunk_rows", lm_loss_default_chunk_rows(vocabulary))) {
+  while (chunk_rows / 2 >= std::max(rows, kLmLossSmallestChunk)) chunk_rows /= 2;
+}
 
 MatmulSpec lm_loss_logits_spec(const LmLossSizes& sizes, std::int64_t rows, std::int64_t words) {
   return {.m = rows,

@@ -11,12 +11,15 @@
 
 namespace outsize {
 
+// Rows of the smallest chunk.
+constexpr std::int64_t kLmLossSmallestChunk = 16;
+
 struct LmLossSizes {
   explicit LmLossSizes(const KernelQuery& query);
 
   std::int64_t rows, width, vocabulary;
   DType dtype;
-  std::int64_t chunk_rows;
+  std::int64_t chunk_rows;  // of the largest chunk: no more than all rows fill
 
   std::int64_t row_bytes() const { return width * size_of(dtype); }
   std::int64_t blocks() const { return (vocabulary + kLmLossBlock - 1) / kLmLossBlock; }

@@ -10,7 +10,6 @@
 namespace outsize {
 namespace {
 
-constexpr std::int64_t kSmallestChunk = 16;
 constexpr std::int64_t kRowsPerTask = 64;
 
 class LossKernel : public Kernel {
@@ -19,7 +18,7 @@ class LossKernel : public Kernel {
       : sizes_(query),
         with_gradient_(with_gradient),
         accumulate_(query.attrs.integer_or("accumulate", 0) != 0) {
-    for (std::int64_t rows = sizes_.chunk_rows; rows >= kSmallestChunk; rows /= 2)
+    for (std::int64_t rows = sizes_.chunk_rows; rows >= kLmLossSmallestChunk; rows /= 2)
       chunks_.emplace_back(sizes_, rows, with_gradient);
     for (const LmLossProducts& chunk : chunks_)
       product_bytes_ = std::max(product_bytes_, chunk.workspace_bytes());
@@ -82,7 +81,7 @@ class LossKernel : public Kernel {
 
 const char* probe(const KernelQuery& query) {
   return matmul_unsupported(
-      lm_loss_logits_spec(LmLossSizes(query), kSmallestChunk, kSmallestChunk));
+      lm_loss_logits_spec(LmLossSizes(query), kLmLossSmallestChunk, kLmLossSmallestChunk));
 }
 
 template <bool with_gradient>
