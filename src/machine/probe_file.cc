@@ -26,6 +26,10 @@ constexpr std::int64_t kMiB = std::int64_t{1} << 20;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 // A sample is the time of this many bytes: single blocks come back in bursts.
 constexpr std::int64_t kSampleBytes = 32 * kMiB;
+// Memory that blocks move to and from in turn, more than a cache holds: a disk that other
+// processors copy for, as those of virtual machines are, is a quarter faster into blocks that lie
+// in one.
+constexpr std::int64_t kMemoryBytes = 64 * kMiB;
 constexpr std::size_t kMaxBlocks = std::size_t{1} << 22;  // of one phase; bounds the time stamps
 
 // Memory that blocks move to and from, as an arena is: huge pages of its own mapping. Scattered
@@ -81,15 +85,15 @@ class Phase {
 
   // Moves at least `min_blocks`. Stamps of the finished blocks, ascending. Throws Io.
   std::vector<Stamp> run(std::size_t min_blocks, int depth, double seconds) {
-    const Blocks blocks(block_bytes_ * depth);
+    const std::int64_t places = std::max<std::int64_t>(depth, kMemoryBytes / block_bytes_);
+    const Blocks blocks(block_bytes_ * places);
     std::vector<std::vector<Stamp>> stamps(static_cast<std::size_t>(depth));
     begin_ = Clock::now();
     {
       std::vector<std::jthread> workers;
       for (std::size_t i = 0; i < stamps.size(); ++i)
         workers.emplace_back([&, i] {
-          std::byte* block = blocks.data() + i * static_cast<std::size_t>(block_bytes_);
-          work(block, min_blocks, seconds, stamps[i]);
+          work(blocks.data(), static_cast<std::size_t>(places), min_blocks, seconds, stamps[i]);
         });
     }
     if (error_ != 0)
@@ -103,11 +107,13 @@ class Phase {
  private:
   double elapsed() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
 
-  void work(std::byte* block, std::size_t min_blocks, double seconds, std::vector<Stamp>& stamps) {
+  void work(std::byte* blocks, std::size_t places, std::size_t min_blocks, double seconds,
+            std::vector<Stamp>& stamps) {
     while (error_ == 0) {
       const std::size_t turn = next_++;
       if (turn >= kMaxBlocks || (turn >= min_blocks && elapsed() >= seconds)) return;
       const auto offset = static_cast<std::int64_t>(turn % file_blocks_) * block_bytes_;
+      std::byte* block = blocks + turn % places * static_cast<std::size_t>(block_bytes_);
       const bool writes =
           traffic_ == DiskTraffic::write || (traffic_ == DiskTraffic::mixed && turn % 2 == 1);
       const double start = elapsed();
