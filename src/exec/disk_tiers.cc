@@ -8,6 +8,7 @@
 #include <map>
 
 #include "core/error.h"
+#include "plan/planner.h"
 #include "storage/checksum.h"
 
 namespace outsize {
@@ -30,6 +31,7 @@ std::vector<int> dense_groups(const Plan& plan) {
 // Moves are asked for in parts: what one takes to verify is little beside what the disk does
 // meanwhile, and the last one's is all that nothing covers. A multiple of every store block.
 constexpr std::int64_t kPartBytes = 2 << 20;
+static_assert(kPartBytes % kStoreBlock == 0 && kPartBytes % kMovedAlignment == 0);
 
 // Requests `start(part)`, which gives a ticket, and then `end(part, ticket)`, which says whether
 // all is well, for every part of the task's moves, some of them under way at a time. Where

@@ -1,8 +1,7 @@
 #include "machine/disk_rate.h"
 
 #include <algorithm>
-#include <exception>
-#include <thread>
+#include <future>
 
 #include "core/error.h"
 #include "machine/file_system.h"
@@ -43,23 +42,13 @@ struct Together {
 
 Together run_together(const ProbeFile& file, DiskTraffic traffic, const Setting& setting,
                       DType dtype, double seconds) {
-  Together result;
-  std::exception_ptr trouble;
-  std::thread traffic_thread([&] {
-    try {
-      // A little longer on both sides than the products.
-      constexpr double kOverlap = 1.2;
-      result.gb_per_second =
-          file.run(traffic, setting.block_bytes, setting.depth, kOverlap * seconds)
-              .gb_per_second.median;
-    } catch (...) {
-      trouble = std::current_exception();
-    }
+  // A little longer on both sides than the products.
+  constexpr double kOverlap = 1.2;
+  auto moved = std::async(std::launch::async, [&] {
+    return file.run(traffic, setting.block_bytes, setting.depth, kOverlap * seconds);
   });
-  result.gflops = measure_gemm_gflops(dtype, seconds);
-  traffic_thread.join();
-  if (trouble) std::rethrow_exception(trouble);
-  return result;
+  const double gflops = measure_gemm_gflops(dtype, seconds);
+  return {gflops, moved.get().gb_per_second.median};
 }
 
 // The median of three: which core the kernel takes for the disk is a matter of luck.
@@ -82,27 +71,12 @@ struct BothWays {
 };
 
 BothWays run_both_ways(const ProbeFile& file, const Setting& setting, double seconds) {
-  BothWays result;
-  std::exception_ptr trouble;
   const auto rate = [&](DiskTraffic traffic) {
     return file.run(traffic, setting.block_bytes, setting.depth, seconds).gb_per_second.median;
   };
-  std::thread writes([&] {
-    try {
-      result.write = rate(DiskTraffic::write);
-    } catch (...) {
-      trouble = std::current_exception();
-    }
-  });
-  try {
-    result.read = rate(DiskTraffic::read);
-  } catch (...) {
-    writes.join();
-    throw;
-  }
-  writes.join();
-  if (trouble) std::rethrow_exception(trouble);
-  return result;
+  auto writes = std::async(std::launch::async, rate, DiskTraffic::write);
+  const double reads = rate(DiskTraffic::read);
+  return {reads, writes.get()};
 }
 
 double factor(double alone, double beside) {
