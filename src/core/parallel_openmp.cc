@@ -1,4 +1,5 @@
 // parallel_for on OpenMP, so that one team of threads serves our loops and oneDNN's.
+#include <immintrin.h>
 #include <omp.h>
 #include <sched.h>
 
@@ -35,12 +36,17 @@ void parallel_for(std::int64_t n, std::int64_t grain, RangeBody body) {
   if (chunks == 1 || thread_count() == 1) {
     for (std::int64_t begin = 0; begin < n; begin += grain)
       body(begin, begin + grain < n ? begin + grain : n);
+    _mm_sfence();
     return;
   }
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-  for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
-    const std::int64_t begin = chunk * grain;
-    body(begin, begin + grain < n ? begin + grain : n);
+#pragma omp parallel num_threads(threads)
+  {
+#pragma omp for schedule(dynamic, 1) nowait
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const std::int64_t begin = chunk * grain;
+      body(begin, begin + grain < n ? begin + grain : n);
+    }
+    _mm_sfence();
   }
 }
 

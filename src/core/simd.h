@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/streaming.h"
+
 #ifndef OUTSIZE_ISA
 #error "core/simd.h belongs in *_simd.cc sources, which are compiled once per instruction set"
 #endif
@@ -309,24 +311,65 @@ OUTSIZE_INLINE IntPart round_part_to_bf16(Part a) {
 }
 #endif
 
-// Rounds to bf16: to nearest, ties to even; NaN stays NaN.
-OUTSIZE_INLINE void store(uint16_t* p, f32x16 a) {
+// Rounded to bf16: to nearest, ties to even; NaN stays NaN. Bf16Part is what one store takes.
 #if OUTSIZE_ISA_avx512
-  const __m256bh bits = _mm512_cvtneps_pbh(a.part[0]);
-  _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(p), (__m256i)bits);
+using Bf16Part = __m256i;
+OUTSIZE_INLINE Bf16Part bf16_part(f32x16 a, int) {
+  return (__m256i)_mm512_cvtneps_pbh(a.part[0]);
+}
 #elif OUTSIZE_ISA_avx2
+using Bf16Part = __m256i;
+OUTSIZE_INLINE Bf16Part bf16_part(f32x16 a, int) {
   const __m256i low = _mm256_srli_epi32(round_part_to_bf16(a.part[0]), 16);
   const __m256i high = _mm256_srli_epi32(round_part_to_bf16(a.part[1]), 16);
-  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8);
-  _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(p), packed);
+  return _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8);
+}
 #else
-  // Arithmetic shift, so that the signed saturation of packs leaves the 16 bits as they are.
-  for (int half = 0; half < 2; ++half) {
-    const __m128i low = _mm_srai_epi32(round_part_to_bf16(a.part[2 * half]), 16);
-    const __m128i high = _mm_srai_epi32(round_part_to_bf16(a.part[2 * half + 1]), 16);
-    _mm_storeu_si128(reinterpret_cast<__m128i_u*>(p + 8 * half), _mm_packs_epi32(low, high));
-  }
+using Bf16Part = __m128i;
+// Arithmetic shift, so that the signed saturation of packs leaves the 16 bits as they are.
+OUTSIZE_INLINE Bf16Part bf16_part(f32x16 a, int half) {
+  const __m128i low = _mm_srai_epi32(round_part_to_bf16(a.part[2 * half]), 16);
+  const __m128i high = _mm_srai_epi32(round_part_to_bf16(a.part[2 * half + 1]), 16);
+  return _mm_packs_epi32(low, high);
+}
 #endif
+constexpr int kBf16Parts = kLanes * 2 / static_cast<int>(sizeof(Bf16Part));
+
+OUTSIZE_INLINE void store(uint16_t* p, f32x16 a) {
+  for (int i = 0; i < kBf16Parts; ++i) {
+    const Bf16Part bits = bf16_part(a, i);
+#if OUTSIZE_ISA_avx2 || OUTSIZE_ISA_avx512
+    _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(p), bits);
+#else
+    _mm_storeu_si128(reinterpret_cast<__m128i_u*>(p + 8 * i), bits);
+#endif
+  }
+}
+
+// Past the caches, in order only where parallel_for ends. The address is a multiple of
+// kStreamAlignment.
+constexpr uintptr_t kStreamAlignment = 32;
+
+OUTSIZE_INLINE void stream(float* p, f32x16 a) {
+#if OUTSIZE_ISA_avx512
+  _mm256_stream_ps(p, _mm512_castps512_ps256(a.part[0]));
+  _mm256_stream_ps(p + 8, _mm512_extractf32x8_ps(a.part[0], 1));
+#elif OUTSIZE_ISA_avx2
+  OUTSIZE_EACH_PART _mm256_stream_ps(p + i * kPartLanes, a.part[i]);
+#else
+  OUTSIZE_EACH_PART _mm_stream_ps(p + i * kPartLanes, a.part[i]);
+#endif
+}
+
+OUTSIZE_INLINE void stream(uint16_t* p, f32x16 a) {
+  for (int i = 0; i < kBf16Parts; ++i) {
+    const Bf16Part bits = bf16_part(a, i);
+#if OUTSIZE_ISA_avx2 || OUTSIZE_ISA_avx512
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(p), bits);
+#else
+    _mm_stream_si128(reinterpret_cast<__m128i*>(p + 8 * i), bits);
+#endif
+  }
 }
 
 // The first n values (0 ≤ n ≤ 16), zeros in the other lanes; reads nothing beyond them.
@@ -369,8 +412,7 @@ OUTSIZE_INLINE void store_n(float* p, f32x16 a, int n) {
 
 OUTSIZE_INLINE void store_n(uint16_t* p, f32x16 a, int n) {
 #if OUTSIZE_ISA_avx512
-  const __m256bh bits = _mm512_cvtneps_pbh(a.part[0]);
-  _mm256_mask_storeu_epi16(p, static_cast<__mmask16>((1u << n) - 1u), (__m256i)bits);
+  _mm256_mask_storeu_epi16(p, static_cast<__mmask16>((1u << n) - 1u), bf16_part(a, 0));
 #else
   uint16_t buffer[kLanes];
   store(buffer, a);
@@ -441,6 +483,33 @@ OUTSIZE_INLINE void store(T* p, f32x16 a, AllLanes) {
 template <class T>
 OUTSIZE_INLINE void store(T* p, f32x16 a, FirstLanes lanes) {
   store_n(p, a, lanes.count);
+}
+
+// A run of a kernel's result.
+template <class T>
+struct Target {
+  T* data;
+  bool streams;
+};
+
+// From element `offset` of the result on.
+template <class T>
+OUTSIZE_INLINE Target<T> target(Result result, int64_t offset = 0) {
+  T* data = static_cast<T*>(result.data) + offset;
+  return {data, result.streams && reinterpret_cast<uintptr_t>(data) % kStreamAlignment == 0};
+}
+
+// Element i of the target is a multiple of 16.
+template <class T>
+OUTSIZE_INLINE void store(Target<T> to, int64_t i, f32x16 a, AllLanes) {
+  if (to.streams)
+    stream(to.data + i, a);
+  else
+    store(to.data + i, a);
+}
+template <class T>
+OUTSIZE_INLINE void store(Target<T> to, int64_t i, f32x16 a, FirstLanes lanes) {
+  store_n(to.data + i, a, lanes.count);
 }
 
 // a in the lanes meant, 0 in the others: for sums over values that are not 0 where nothing was

@@ -16,12 +16,16 @@
 
 namespace outsize {
 
+// Ends the variant of attention whose heads share keys and values.
+constexpr std::string_view kGrouped = " grouped";
+
 // How a machine file names and counts an operation.
 struct OpWork {
   std::string op, variant;
   std::int64_t width = 0;  // elements of a row: of a norm, a head, or the last dimension
   double work = 0;         // flops; for ops made of products: elements of the first one's result
   double bytes = 0;
+  bool moves = false;     // so few flops that the time grows with the bytes
   double fill_bytes = 0;  // cleared beforehand, where sums start instead of going on
 };
 OpWork work_of(const OpCall& call);

@@ -25,6 +25,7 @@ constexpr std::int64_t kHeadWidths[] = {64, 128, 256};
 constexpr std::int64_t kPlainWidth = 1024;   // where the length of rows does not matter
 constexpr std::int64_t kVocabulary = 32768;  // rows of an embedding that no cache holds
 constexpr std::int64_t kTokensPerRow = 512;
+constexpr std::int64_t kHeadsPerGroup = 4;  // that share keys and values
 
 class Samples {
  public:
@@ -100,20 +101,29 @@ class Samples {
 
   void add_by_heads(std::int64_t width) {
     const std::int64_t heads = std::max<std::int64_t>(kPlainWidth / width, 1);
+    const std::int64_t tokens = std::max(kTokensPerRow, rows(kPlainWidth));
+    add(rope_op(), {{"head_dim", width}},
+        {{dtype_, {tokens, heads * width}}, {DType::f32, {tokens, width}}});
+    add_attention(width, heads, 1);
+    add_attention(width, heads, kHeadsPerGroup);
+  }
+
+  // An even count of rows: one left over for one of two threads would be no model's.
+  void add_attention(std::int64_t width, std::int64_t heads, std::int64_t group) {
     const std::int64_t tokens =
-        std::max(kTokensPerRow, rows(kPlainWidth) / kTokensPerRow * kTokensPerRow);
-    const ValueType x{dtype_, {tokens, heads * width}}, table{DType::f32, {tokens, width}},
+        std::clamp(rows(kPlainWidth) / (2 * kTokensPerRow), std::int64_t{1}, kMostAttentionPairs) *
+        2 * kTokensPerRow;
+    const std::int64_t kv_heads = heads / group;
+    const ValueType x{dtype_, {tokens, heads * width}}, kv{dtype_, {tokens, kv_heads * width}},
         starts{DType::i32, {tokens}}, lse{DType::f32, {tokens, heads}};
-    add(rope_op(), {{"head_dim", width}}, {x, table});
-    if (tokens > kMaxAttentionTokens) return;
     const AttentionOptions options{
-        .heads = heads, .kv_heads = heads, .head_dim = width, .row_length = kTokensPerRow};
+        .heads = heads, .kv_heads = kv_heads, .head_dim = width, .row_length = kTokensPerRow};
     const FillIntegers rows_start = [](const ValueType& type, std::uint64_t, std::int32_t* data) {
       for (std::int64_t i = 0; i < type.shape.numel(); ++i)
         data[i] = static_cast<std::int32_t>(i / kTokensPerRow * kTokensPerRow);
     };
-    add(attention_op(), to_attrs(options), {x, x, x, starts}, rows_start);
-    add(attention_grad_op(), to_attrs(options), {x, x, x, x, x, lse, starts}, rows_start);
+    add(attention_op(), to_attrs(options), {x, kv, kv, starts}, rows_start);
+    add(attention_grad_op(), to_attrs(options), {x, x, kv, kv, x, lse, starts}, rows_start);
   }
 
   // Logits for more than a cache holds, as whole chunks are; a narrow model, so that the products
@@ -129,7 +139,7 @@ class Samples {
   }
 
   static constexpr std::int64_t kMaxTableBytes = std::int64_t{256} << 20;
-  static constexpr std::int64_t kMaxAttentionTokens = 2048;
+  static constexpr std::int64_t kMostAttentionPairs = 2;
 
   DType dtype_;
   std::int64_t elements_;

@@ -6,6 +6,8 @@
 namespace outsize {
 namespace {
 
+constexpr double kFlopsPerByte = 4;  // fewer wait for memory on any processor
+
 bool is_vector(const ValueType& type) {
   return type.dtype == DType::f32 && type.shape.ndim() == 1;
 }
@@ -24,6 +26,8 @@ std::int64_t width_of(const OpCall& call) {
 std::string variant_of(const OpCall& call) {
   const ValueType& type = call.inputs[0].dtype == DType::i32 ? call.outputs[0] : call.inputs[0];
   std::string text = name_of(type.dtype);
+  const std::int64_t heads = call.attrs.integer_or("heads", 0);
+  if (heads != call.attrs.integer_or("kv_heads", heads)) text += kGrouped;
   if (call.attrs.has("kind")) text += fmt::format(" kind={}", call.attrs.integer("kind"));
   return text;
 }
@@ -37,11 +41,13 @@ OpWork work_of(const OpCall& call) {
   if (call.op->products != nullptr) {
     const Product first = call.op->products(call.query()).at(0);
     work.work = first.count * static_cast<double>(first.m) * static_cast<double>(first.n);
-  } else if (call.attrs.integer_or("accumulate", 0) == 0) {
+    return work;
+  }
+  work.moves = work.work < kFlopsPerByte * work.bytes;
+  if (call.attrs.integer_or("accumulate", 0) == 0)
     for (size_t i = 0; i < call.outputs.size(); ++i)
       if ((call.op->accumulating_outputs >> i & 1u) != 0)
         work.fill_bytes += static_cast<double>(call.outputs[i].bytes());
-  }
   return work;
 }
 

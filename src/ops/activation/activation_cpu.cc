@@ -17,20 +17,22 @@ const ActivationKernels& table() {
 struct ActivationKernel : Kernel {
   ActivationKernel(const KernelQuery& query, bool backward)
       : count(query.outputs[0].shape.numel()),
+        bytes(query.outputs[0].bytes()),
         kind(query.attrs.integer("kind")),
         bf16(query.outputs[0].dtype == DType::bf16),
         backward(backward) {}
   Status launch(const KernelArgs& args) const noexcept override {
+    const Result out = result(args.outputs[0], bytes);
     parallel_for(count, kElementsPerTask, [&](std::int64_t begin, std::int64_t end) {
       if (backward)
-        table().backward[bf16][kind](args.inputs[0], args.inputs[1], args.outputs[0], begin, end);
+        table().backward[bf16][kind](args.inputs[0], args.inputs[1], out, begin, end);
       else
-        table().forward[bf16][kind](args.inputs[0], args.outputs[0], begin, end);
+        table().forward[bf16][kind](args.inputs[0], out, begin, end);
     });
     return {};
   }
 
-  std::int64_t count;
+  std::int64_t count, bytes;
   std::int64_t kind;
   bool bf16;
   bool backward;

@@ -8,20 +8,20 @@ namespace outsize::OUTSIZE_ISA {
 namespace {
 
 template <class T, class F>
-void forward(const void* x_data, void* y_data, int64_t begin, int64_t end) {
+void forward(const void* x_data, Result y_data, int64_t begin, int64_t end) {
   const T* x = static_cast<const T*>(x_data);
-  T* y = static_cast<T*>(y_data);
+  const Target<T> y = target<T>(y_data);
   each_vector(begin, end,
-              [=](int64_t i, auto lanes) { store(y + i, F::value(load(x + i, lanes)), lanes); });
+              [=](int64_t i, auto lanes) { store(y, i, F::value(load(x + i, lanes)), lanes); });
 }
 
 template <class T, class F>
-void backward(const void* dy_data, const void* x_data, void* dx_data, int64_t begin, int64_t end) {
+void backward(const void* dy_data, const void* x_data, Result dx_data, int64_t begin, int64_t end) {
   const T* dy = static_cast<const T*>(dy_data);
   const T* x = static_cast<const T*>(x_data);
-  T* dx = static_cast<T*>(dx_data);
+  const Target<T> dx = target<T>(dx_data);
   each_vector(begin, end, [=](int64_t i, auto lanes) {
-    store(dx + i, load(dy + i, lanes) * F::both(load(x + i, lanes)).slope, lanes);
+    store(dx, i, load(dy + i, lanes) * F::both(load(x + i, lanes)).slope, lanes);
   });
 }
 

@@ -3,12 +3,14 @@
 
 #include <cstdint>
 
+#include "core/streaming.h"
+
 namespace outsize {
 
 // Indices: "elements are bf16", then the activation kind. All work on elements [begin, end).
 struct ActivationKernels {
-  void (*forward[2][5])(const void* x, void* y, std::int64_t begin, std::int64_t end);
-  void (*backward[2][5])(const void* dy, const void* x, void* dx, std::int64_t begin,
+  void (*forward[2][5])(const void* x, Result y, std::int64_t begin, std::int64_t end);
+  void (*backward[2][5])(const void* dy, const void* x, Result dx, std::int64_t begin,
                          std::int64_t end);
 };
 

@@ -7,12 +7,12 @@ namespace outsize::OUTSIZE_ISA {
 namespace {
 
 template <class T>
-void add(const void* a_data, const void* b_data, void* y_data, int64_t begin, int64_t end) {
+void add(const void* a_data, const void* b_data, Result y_data, int64_t begin, int64_t end) {
   const T* a = static_cast<const T*>(a_data);
   const T* b = static_cast<const T*>(b_data);
-  T* y = static_cast<T*>(y_data);
+  const Target<T> y = target<T>(y_data);
   each_vector(begin, end, [=](int64_t i, auto lanes) {
-    store(y + i, load(a + i, lanes) + load(b + i, lanes), lanes);
+    store(y, i, load(a + i, lanes) + load(b + i, lanes), lanes);
   });
 }
 

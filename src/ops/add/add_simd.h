@@ -3,11 +3,13 @@
 
 #include <cstdint>
 
+#include "core/streaming.h"
+
 namespace outsize {
 
 struct AddKernels {
   // y[i] = a[i] + b[i] for i in [begin, end); the index is "elements are bf16".
-  void (*add[2])(const void* a, const void* b, void* y, std::int64_t begin, std::int64_t end);
+  void (*add[2])(const void* a, const void* b, Result y, std::int64_t begin, std::int64_t end);
 };
 
 namespace isa_baseline {

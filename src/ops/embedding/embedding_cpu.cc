@@ -31,6 +31,7 @@ struct EmbeddingKernel : Kernel {
       : count(query.inputs[1].shape[0]),
         vocabulary(query.inputs[0].shape[0]),
         width(query.inputs[0].shape[1]),
+        bytes(query.outputs[0].bytes()),
         scale(static_cast<float>(query.attrs.real("scale"))),
         bf16(query.inputs[0].dtype == DType::bf16) {}
   static std::unique_ptr<Kernel> make(const KernelQuery& query) {
@@ -40,14 +41,15 @@ struct EmbeddingKernel : Kernel {
     const auto* ids = static_cast<const std::int32_t*>(args.inputs[1]);
     if (!all_within(ids, count, vocabulary))
       return Status("[embedding] a token id lies outside the table");
+    const Result y = result(args.outputs[0], bytes);
     const std::int64_t grain = kElementsPerTask / (width + 1) + 1;
     parallel_for(count, grain, [&](std::int64_t begin, std::int64_t end) {
-      table().gather[bf16](args.inputs[0], ids, args.outputs[0], begin, end, width, scale);
+      table().gather[bf16](args.inputs[0], ids, y, begin, end, width, scale);
     });
     return {};
   }
 
-  std::int64_t count, vocabulary, width;
+  std::int64_t count, vocabulary, width, bytes;
   float scale;
   bool bf16;
 };

@@ -7,14 +7,13 @@ namespace outsize::OUTSIZE_ISA {
 namespace {
 
 template <class T>
-void gather(const void* table, const int32_t* ids, void* y, int64_t begin, int64_t end,
+void gather(const void* table, const int32_t* ids, Result y, int64_t begin, int64_t end,
             int64_t width, float scale) {
   for (int64_t n = begin; n < end; ++n) {
     const T* from = static_cast<const T*>(table) + ids[n] * width;
-    T* to = static_cast<T*>(y) + n * width;
-    each_vector(0, width, [=](int64_t i, auto lanes) {
-      store(to + i, load(from + i, lanes) * scale, lanes);
-    });
+    const Target<T> to = target<T>(y, n * width);
+    each_vector(0, width,
+                [=](int64_t i, auto lanes) { store(to, i, load(from + i, lanes) * scale, lanes); });
   }
 }
 

@@ -17,22 +17,24 @@ const GatedActivationKernels& table() {
 struct GatedActivationKernel : Kernel {
   GatedActivationKernel(const KernelQuery& query, bool backward)
       : count(query.outputs[0].shape.numel()),
+        bytes(query.outputs[0].bytes()),
         kind(query.attrs.integer("kind")),
         bf16(query.outputs[0].dtype == DType::bf16),
         backward(backward) {}
   Status launch(const KernelArgs& args) const noexcept override {
     const auto in = args.inputs;
-    const auto out = args.outputs;
+    const Result first = result(args.outputs[0], bytes);
+    const Result second = backward ? result(args.outputs[1], bytes) : Result{};
     parallel_for(count, kElementsPerTask, [&](std::int64_t begin, std::int64_t end) {
       if (backward)
-        table().backward[bf16][kind](in[0], in[1], in[2], out[0], out[1], begin, end);
+        table().backward[bf16][kind](in[0], in[1], in[2], first, second, begin, end);
       else
-        table().forward[bf16][kind](in[0], in[1], out[0], begin, end);
+        table().forward[bf16][kind](in[0], in[1], first, begin, end);
     });
     return {};
   }
 
-  std::int64_t count;
+  std::int64_t count, bytes;
   std::int64_t kind;
   bool bf16;
   bool backward;

@@ -8,28 +8,29 @@ namespace outsize::OUTSIZE_ISA {
 namespace {
 
 template <class T, class F>
-void forward(const void* gate_data, const void* up_data, void* y_data, int64_t begin, int64_t end) {
+void forward(const void* gate_data, const void* up_data, Result y_data, int64_t begin,
+             int64_t end) {
   const T* gate = static_cast<const T*>(gate_data);
   const T* up = static_cast<const T*>(up_data);
-  T* y = static_cast<T*>(y_data);
+  const Target<T> y = target<T>(y_data);
   each_vector(begin, end, [=](int64_t i, auto lanes) {
-    store(y + i, F::value(load(gate + i, lanes)) * load(up + i, lanes), lanes);
+    store(y, i, F::value(load(gate + i, lanes)) * load(up + i, lanes), lanes);
   });
 }
 
 template <class T, class F>
-void backward(const void* dy_data, const void* gate_data, const void* up_data, void* dgate_data,
-              void* dup_data, int64_t begin, int64_t end) {
+void backward(const void* dy_data, const void* gate_data, const void* up_data, Result dgate_data,
+              Result dup_data, int64_t begin, int64_t end) {
   const T* dy = static_cast<const T*>(dy_data);
   const T* gate = static_cast<const T*>(gate_data);
   const T* up = static_cast<const T*>(up_data);
-  T* dgate = static_cast<T*>(dgate_data);
-  T* dup = static_cast<T*>(dup_data);
+  const Target<T> dgate = target<T>(dgate_data);
+  const Target<T> dup = target<T>(dup_data);
   each_vector(begin, end, [=](int64_t i, auto lanes) {
     const ValueAndSlope f = F::both(load(gate + i, lanes));
     const f32x16 d = load(dy + i, lanes);
-    store(dgate + i, d * load(up + i, lanes) * f.slope, lanes);
-    store(dup + i, d * f.value, lanes);
+    store(dgate, i, d * load(up + i, lanes) * f.slope, lanes);
+    store(dup, i, d * f.value, lanes);
   });
 }
 

@@ -3,13 +3,15 @@
 
 #include <cstdint>
 
+#include "core/streaming.h"
+
 namespace outsize {
 
 // Indices: "elements are bf16", then the activation kind. All work on elements [begin, end).
 struct GatedActivationKernels {
-  void (*forward[2][2])(const void* gate, const void* up, void* y, std::int64_t begin,
+  void (*forward[2][2])(const void* gate, const void* up, Result y, std::int64_t begin,
                         std::int64_t end);
-  void (*backward[2][2])(const void* dy, const void* gate, const void* up, void* dgate, void* dup,
+  void (*backward[2][2])(const void* dy, const void* gate, const void* up, Result dgate, Result dup,
                          std::int64_t begin, std::int64_t end);
 };
 

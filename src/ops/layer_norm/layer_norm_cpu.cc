@@ -12,7 +12,7 @@ namespace {
 constexpr std::int64_t kElementsPerTask = 1 << 14;
 constexpr std::int64_t kColumnsPerTask = 256;
 // dw and db are summed per block of rows first. More blocks would use more threads and workspace.
-constexpr std::int64_t kMostBlocks = 64;
+constexpr std::int64_t kMostBlocks = 16;
 
 const LayerNormKernels& table() {
   return select_isa(isa_baseline::layer_norm_table, isa_avx2::layer_norm_table,
@@ -27,6 +27,7 @@ struct LayerNormKernel : Kernel {
   explicit LayerNormKernel(const KernelQuery& query)
       : rows(query.inputs[0].shape[0]),
         width(query.inputs[0].shape[1]),
+        bytes(query.outputs[0].bytes()),
         eps(static_cast<float>(query.attrs.real("eps"))),
         bf16(query.inputs[0].dtype == DType::bf16) {}
   static std::unique_ptr<Kernel> make(const KernelQuery& query) {
@@ -35,15 +36,16 @@ struct LayerNormKernel : Kernel {
   Status launch(const KernelArgs& args) const noexcept override {
     const auto in = args.inputs;
     const auto out = args.outputs;
+    const Result y = result(out[0], bytes);
     parallel_for(rows, kElementsPerTask / width + 1, [&](std::int64_t begin, std::int64_t end) {
       table().forward[bf16](in[0], static_cast<const float*>(in[1]),
-                            static_cast<const float*>(in[2]), out[0], static_cast<float*>(out[1]),
+                            static_cast<const float*>(in[2]), y, static_cast<float*>(out[1]),
                             static_cast<float*>(out[2]), begin, end, width, eps);
     });
     return {};
   }
 
-  std::int64_t rows, width;
+  std::int64_t rows, width, bytes;
   float eps;
   bool bf16;
 };
@@ -54,6 +56,7 @@ struct LayerNormGradKernel : Kernel {
         width(query.inputs[0].shape[1]),
         rows_per_block(std::max((rows + kMostBlocks - 1) / kMostBlocks, std::int64_t{8})),
         blocks((rows + rows_per_block - 1) / rows_per_block),
+        bytes(query.outputs[0].bytes()),
         bf16(query.inputs[0].dtype == DType::bf16),
         accumulate(query.attrs.integer_or("accumulate", 0) != 0) {}
   static std::unique_ptr<Kernel> make(const KernelQuery& query) {
@@ -66,10 +69,11 @@ struct LayerNormGradKernel : Kernel {
     const auto in = args.inputs;
     const auto out = args.outputs;
     auto* parts = static_cast<float*>(args.workspace);
+    const Result dx = result(out[0], bytes);
     parallel_for(rows, rows_per_block, [&](std::int64_t begin, std::int64_t end) {
       table().backward[bf16](in[0], in[1], static_cast<const float*>(in[2]),
-                             static_cast<const float*>(in[3]), static_cast<const float*>(in[4]),
-                             out[0], parts + begin / rows_per_block * 2 * width, begin, end, width);
+                             static_cast<const float*>(in[3]), static_cast<const float*>(in[4]), dx,
+                             parts + begin / rows_per_block * 2 * width, begin, end, width);
     });
     parallel_for(width, kColumnsPerTask, [&](std::int64_t begin, std::int64_t end) {
       table().sum_parts(parts, blocks, width, begin, end, accumulate, static_cast<float*>(out[1]),
@@ -78,7 +82,7 @@ struct LayerNormGradKernel : Kernel {
     return {};
   }
 
-  std::int64_t rows, width, rows_per_block, blocks;
+  std::int64_t rows, width, rows_per_block, blocks, bytes;
   bool bf16, accumulate;
 };
 

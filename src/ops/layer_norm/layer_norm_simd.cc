@@ -3,6 +3,7 @@
 #include "ops/layer_norm/layer_norm_simd.h"
 
 #include "core/simd.h"
+#include "ops/sum_parts_simd.h"
 
 namespace outsize::OUTSIZE_ISA {
 namespace {
@@ -27,31 +28,31 @@ float variance_of(const T* x, int64_t width, float mean) {
 }
 
 template <class T>
-void forward(const void* x_data, const float* w, const float* b, void* y_data, float* mean_data,
+void forward(const void* x_data, const float* w, const float* b, Result y_data, float* mean_data,
              float* rstd_data, int64_t begin, int64_t end, int64_t width, float eps) {
   for (int64_t n = begin; n < end; ++n) {
     const T* x = static_cast<const T*>(x_data) + n * width;
-    T* y = static_cast<T*>(y_data) + n * width;
+    const Target<T> y = target<T>(y_data, n * width);
     const float mean = mean_of(x, width);
     const float rstd = 1.0f / sqrt(variance_of(x, width, mean) + eps);
     mean_data[n] = mean;
     rstd_data[n] = rstd;
     each_vector(0, width, [=](int64_t i, auto lanes) {
       const f32x16 normal = (load(x + i, lanes) - mean) * rstd;
-      store(y + i, fma(normal, load(w + i, lanes), load(b + i, lanes)), lanes);
+      store(y, i, fma(normal, load(w + i, lanes), load(b + i, lanes)), lanes);
     });
   }
 }
 
 template <class T>
 void backward(const void* dy_data, const void* x_data, const float* w, const float* mean_data,
-              const float* rstd_data, void* dx_data, float* part, int64_t begin, int64_t end,
+              const float* rstd_data, Result dx_data, float* part, int64_t begin, int64_t end,
               int64_t width) {
   for (int64_t i = 0; i < 2 * width; ++i) part[i] = 0.0f;
   for (int64_t n = begin; n < end; ++n) {
     const T* dy = static_cast<const T*>(dy_data) + n * width;
     const T* x = static_cast<const T*>(x_data) + n * width;
-    T* dx = static_cast<T*>(dx_data) + n * width;
+    const Target<T> dx = target<T>(dx_data, n * width);
     const float mean = mean_data[n], rstd = rstd_data[n];
     Sums gs = no_sums(), products = no_sums();
     each_vector_in_turn(0, width, [&](int64_t i, auto lanes, int turn) {
@@ -63,7 +64,7 @@ void backward(const void* dy_data, const void* x_data, const float* w, const flo
     const float mean_gm = rstd * sum(products) / static_cast<float>(width);
     each_vector(0, width, [=](int64_t i, auto lanes) {
       const f32x16 d = load(dy + i, lanes), normal = (load(x + i, lanes) - mean) * rstd;
-      store(dx + i, rstd * (d * load(w + i, lanes) - mean_g - normal * mean_gm), lanes);
+      store(dx, i, rstd * (d * load(w + i, lanes) - mean_g - normal * mean_gm), lanes);
       store(part + i, fma(d, normal, load(part + i, lanes)), lanes);
       store(part + width + i, load(part + width + i, lanes) + d, lanes);
     });
@@ -72,16 +73,8 @@ void backward(const void* dy_data, const void* x_data, const float* w, const flo
 
 void sum_parts(const float* parts, int64_t count, int64_t width, int64_t begin, int64_t end,
                bool accumulate, float* dw, float* db) {
-  each_vector(begin, end, [=](int64_t i, auto lanes) {
-    f32x16 total_w = accumulate ? load(dw + i, lanes) : zero();
-    f32x16 total_b = accumulate ? load(db + i, lanes) : zero();
-    for (int64_t part = 0; part < count; ++part) {
-      total_w += load(parts + 2 * part * width + i, lanes);
-      total_b += load(parts + (2 * part + 1) * width + i, lanes);
-    }
-    store(dw + i, total_w, lanes);
-    store(db + i, total_b, lanes);
-  });
+  add_parts(parts, count, 2 * width, begin, end, accumulate, dw);
+  add_parts(parts + width, count, 2 * width, begin, end, accumulate, db);
 }
 
 }  // namespace

@@ -3,16 +3,18 @@
 
 #include <cstdint>
 
+#include "core/streaming.h"
+
 namespace outsize {
 
 // The index is "elements of x, y, dy and dx are bf16". All work on rows [begin, end).
 struct LayerNormKernels {
-  void (*forward[2])(const void* x, const float* w, const float* b, void* y, float* mean,
+  void (*forward[2])(const void* x, const float* w, const float* b, Result y, float* mean,
                      float* rstd, std::int64_t begin, std::int64_t end, std::int64_t width,
                      float eps);
   // Writes these rows' part of dw, then of db, to part [2·width].
   void (*backward[2])(const void* dy, const void* x, const float* w, const float* mean,
-                      const float* rstd, void* dx, float* part, std::int64_t begin,
+                      const float* rstd, Result dx, float* part, std::int64_t begin,
                       std::int64_t end, std::int64_t width);
   // Both halves of parts [count][2·width], for columns [begin, end):
   // dw[i] (+)= parts[0][i] + parts[1][i] + … in order, db[i] likewise from the second halves.

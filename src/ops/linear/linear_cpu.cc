@@ -1,5 +1,7 @@
 #include "ops/linear/linear_cpu.h"
 
+#include <algorithm>
+
 #include "backends/cpu/matmul.h"
 #include "core/isa.h"
 #include "core/parallel.h"
@@ -58,34 +60,42 @@ std::vector<KernelCandidate> matmul_candidates() {
   return {{"onednn", MatmulKernel<spec>::probe, MatmulKernel<spec>::make}};
 }
 
-// Columns are split over the threads and rows are summed in order: same bits for any thread count.
-constexpr std::int64_t kColumnsPerTask = 128;
+constexpr std::int64_t kColumnsPerTask = 256;
+// Rows are summed per block first. More blocks would use more threads and workspace.
+constexpr std::int64_t kMostBlocks = 16;
 
 struct GradBiasKernel : Kernel {
   explicit GradBiasKernel(const KernelQuery& query)
-      : type(query.inputs[0]), accumulate(query.attrs.integer_or("accumulate", 0) != 0) {}
+      : rows(query.inputs[0].shape[0]),
+        columns(query.inputs[0].shape[1]),
+        rows_per_block(std::max((rows + kMostBlocks - 1) / kMostBlocks, std::int64_t{8})),
+        blocks((rows + rows_per_block - 1) / rows_per_block),
+        bf16(query.inputs[0].dtype == DType::bf16),
+        accumulate(query.attrs.integer_or("accumulate", 0) != 0) {}
   static const char* probe(const KernelQuery&) { return nullptr; }
   static std::unique_ptr<Kernel> make(const KernelQuery& query) {
     return std::make_unique<GradBiasKernel>(query);
   }
+  std::int64_t workspace_bytes() const override {
+    return blocks * columns * static_cast<std::int64_t>(sizeof(float));
+  }
   Status launch(const KernelArgs& args) const noexcept override {
     const LinearKernels& table = select_isa(isa_baseline::linear_kernels, isa_avx2::linear_kernels,
                                             isa_avx512::linear_kernels);
-    const std::int64_t rows = type.shape[0], columns = type.shape[1];
-    float* db = static_cast<float*>(args.outputs[0]);
+    auto* parts = static_cast<float*>(args.workspace);
+    parallel_for(rows, rows_per_block, [&](std::int64_t begin, std::int64_t end) {
+      table.sum_rows[bf16](args.inputs[0], columns, begin, end,
+                           parts + begin / rows_per_block * columns);
+    });
     parallel_for(columns, kColumnsPerTask, [&](std::int64_t begin, std::int64_t end) {
-      if (type.dtype == DType::bf16)
-        table.sum_rows_bf16(static_cast<const std::uint16_t*>(args.inputs[0]), rows, columns, begin,
-                            end, accumulate, db);
-      else
-        table.sum_rows_f32(static_cast<const float*>(args.inputs[0]), rows, columns, begin, end,
-                           accumulate, db);
+      table.sum_parts(parts, blocks, columns, begin, end, accumulate,
+                      static_cast<float*>(args.outputs[0]));
     });
     return {};
   }
 
-  ValueType type;
-  bool accumulate;
+  std::int64_t rows, columns, rows_per_block, blocks;
+  bool bf16, accumulate;
 };
 
 // Generating reads every weight for one row: the memory's rate, which oneDNN's blocked product

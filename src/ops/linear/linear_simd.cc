@@ -1,25 +1,27 @@
 // Products of few rows: one output at a time, 32 terms in registers. Column sums for the bias
-// gradient: 16 columns in registers, rows in order.
+// gradient: a block of rows as they lie, its sums in the first-level cache.
 #include "ops/linear/linear_simd.h"
 
 #include "core/simd.h"
+#include "ops/sum_parts_simd.h"
 
 namespace outsize::OUTSIZE_ISA {
 namespace {
 
 template <class T>
-void sum_rows(const T* dy, int64_t rows, int64_t columns, int64_t begin, int64_t end,
-              bool accumulate, float* db) {
-  for (int64_t c = begin; c < end; c += kLanes) {
-    const int count = static_cast<int>(end - c < kLanes ? end - c : kLanes);
-    f32x16 total = accumulate ? load_n(db + c, count) : zero();
-    if (count == kLanes) {
-      for (int64_t r = 0; r < rows; ++r) total += load(dy + r * columns + c);
-    } else {
-      for (int64_t r = 0; r < rows; ++r) total += load_n(dy + r * columns + c, count);
-    }
-    store_n(db + c, total, count);
+void sum_rows(const void* dy_data, int64_t columns, int64_t begin, int64_t end, float* part) {
+  for (int64_t c = 0; c < columns; ++c) part[c] = 0.0f;
+  for (int64_t r = begin; r < end; ++r) {
+    const T* dy = static_cast<const T*>(dy_data) + r * columns;
+    each_vector(0, columns, [=](int64_t c, auto lanes) {
+      store(part + c, load(part + c, lanes) + load(dy + c, lanes), lanes);
+    });
   }
+}
+
+void sum_parts(const float* parts, int64_t count, int64_t columns, int64_t begin, int64_t end,
+               bool accumulate, float* db) {
+  add_parts(parts, count, columns, begin, end, accumulate, db);
 }
 
 template <class T>
@@ -54,8 +56,11 @@ void few_rows(const FewRows& product, int64_t begin, int64_t end) {
 }  // namespace
 
 extern const LinearKernels linear_kernels = {
-    few_rows<float, float>, few_rows<uint16_t, uint16_t>, few_rows<uint16_t, float>,
-    sum_rows<float>,        sum_rows<uint16_t>,
+    few_rows<float, float>,
+    few_rows<uint16_t, uint16_t>,
+    few_rows<uint16_t, float>,
+    {sum_rows<float>, sum_rows<uint16_t>},
+    sum_parts,
 };
 
 }  // namespace outsize::OUTSIZE_ISA

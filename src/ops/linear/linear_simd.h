@@ -20,11 +20,12 @@ struct LinearKernels {
   void (*few_rows_f32)(const FewRows& product, std::int64_t begin, std::int64_t end);
   void (*few_rows_bf16)(const FewRows& product, std::int64_t begin, std::int64_t end);
   void (*few_rows_bf16_to_f32)(const FewRows& product, std::int64_t begin, std::int64_t end);
-  // db[c] (+)= sum over rows, in order, of dy[r*columns + c], for c in [begin, end).
-  void (*sum_rows_f32)(const float* dy, std::int64_t rows, std::int64_t columns, std::int64_t begin,
-                       std::int64_t end, bool accumulate, float* db);
-  void (*sum_rows_bf16)(const std::uint16_t* dy, std::int64_t rows, std::int64_t columns,
-                        std::int64_t begin, std::int64_t end, bool accumulate, float* db);
+  // part[c] = sum over rows [begin, end) of dy[r*columns + c]; the index is "dy is bf16".
+  void (*sum_rows[2])(const void* dy, std::int64_t columns, std::int64_t begin, std::int64_t end,
+                      float* part);
+  // db[c] (+)= parts[c] + parts[columns + c] + …, in order, for c in [begin, end).
+  void (*sum_parts)(const float* parts, std::int64_t count, std::int64_t columns,
+                    std::int64_t begin, std::int64_t end, bool accumulate, float* db);
 };
 
 namespace isa_baseline {

@@ -12,7 +12,7 @@ namespace {
 constexpr std::int64_t kElementsPerTask = 1 << 14;
 constexpr std::int64_t kColumnsPerTask = 256;
 // dw is summed per block of groups first. More blocks would use more threads and more workspace.
-constexpr std::int64_t kMostBlocks = 64;
+constexpr std::int64_t kMostBlocks = 16;
 
 const RmsNormKernels& table() {
   return select_isa(isa_baseline::rms_norm_table, isa_avx2::rms_norm_table,
@@ -27,6 +27,7 @@ struct RmsNormKernel : Kernel {
   explicit RmsNormKernel(const KernelQuery& query)
       : groups(query.outputs[1].shape.numel()),
         size(query.inputs[1].shape[0]),
+        bytes(query.outputs[0].bytes()),
         eps(static_cast<float>(query.attrs.real("eps"))),
         offset(static_cast<float>(query.attrs.real("weight_offset"))),
         bf16(query.inputs[0].dtype == DType::bf16) {}
@@ -35,15 +36,15 @@ struct RmsNormKernel : Kernel {
   }
   Status launch(const KernelArgs& args) const noexcept override {
     const auto* w = static_cast<const float*>(args.inputs[1]);
+    const Result y = result(args.outputs[0], bytes);
     auto* rstd = static_cast<float*>(args.outputs[1]);
     parallel_for(groups, kElementsPerTask / size + 1, [&](std::int64_t begin, std::int64_t end) {
-      table().forward[bf16](args.inputs[0], w, args.outputs[0], rstd, begin, end, size, eps,
-                            offset);
+      table().forward[bf16](args.inputs[0], w, y, rstd, begin, end, size, eps, offset);
     });
     return {};
   }
 
-  std::int64_t groups, size;
+  std::int64_t groups, size, bytes;
   float eps, offset;
   bool bf16;
 };
@@ -54,6 +55,7 @@ struct RmsNormGradKernel : Kernel {
         size(query.inputs[2].shape[0]),
         groups_per_block(std::max((groups + kMostBlocks - 1) / kMostBlocks, std::int64_t{8})),
         blocks((groups + groups_per_block - 1) / groups_per_block),
+        bytes(query.outputs[0].bytes()),
         offset(static_cast<float>(query.attrs.real("weight_offset"))),
         bf16(query.inputs[0].dtype == DType::bf16),
         accumulate(query.attrs.integer_or("accumulate", 0) != 0) {}
@@ -67,10 +69,11 @@ struct RmsNormGradKernel : Kernel {
     const auto in = args.inputs;
     const auto* w = static_cast<const float*>(in[2]);
     const auto* rstd = static_cast<const float*>(in[3]);
+    const Result dx = result(args.outputs[0], bytes);
     auto* parts = static_cast<float*>(args.workspace);
     parallel_for(groups, groups_per_block, [&](std::int64_t begin, std::int64_t end) {
-      table().backward[bf16](in[0], in[1], w, rstd, args.outputs[0],
-                             parts + begin / groups_per_block * size, begin, end, size, offset);
+      table().backward[bf16](in[0], in[1], w, rstd, dx, parts + begin / groups_per_block * size,
+                             begin, end, size, offset);
     });
     auto* dw = static_cast<float*>(args.outputs[1]);
     parallel_for(size, kColumnsPerTask, [&](std::int64_t begin, std::int64_t end) {
@@ -79,7 +82,7 @@ struct RmsNormGradKernel : Kernel {
     return {};
   }
 
-  std::int64_t groups, size, groups_per_block, blocks;
+  std::int64_t groups, size, groups_per_block, blocks, bytes;
   float offset;
   bool bf16, accumulate;
 };

@@ -3,14 +3,16 @@
 
 #include <cstdint>
 
+#include "core/streaming.h"
+
 namespace outsize {
 
 // The index is "elements of x, y, dy and dx are bf16". All work on groups [begin, end).
 struct RmsNormKernels {
-  void (*forward[2])(const void* x, const float* w, void* y, float* rstd, std::int64_t begin,
+  void (*forward[2])(const void* x, const float* w, Result y, float* rstd, std::int64_t begin,
                      std::int64_t end, std::int64_t size, float eps, float offset);
   // Writes these groups' part of dw to dw_part [size].
-  void (*backward[2])(const void* dy, const void* x, const float* w, const float* rstd, void* dx,
+  void (*backward[2])(const void* dy, const void* x, const float* w, const float* rstd, Result dx,
                       float* dw_part, std::int64_t begin, std::int64_t end, std::int64_t size,
                       float offset);
   // dw[i] (+)= parts[i] + parts[size + i] + …, in order, for i in [begin, end).

@@ -14,6 +14,7 @@ struct RopeKernel : Kernel {
       : rows(query.outputs[0].shape[0]),
         width(query.outputs[0].shape[1]),
         head_dim(query.attrs.integer("head_dim")),
+        bytes(query.outputs[0].bytes()),
         direction(query.attrs.integer_or("inverse", 0) ? -1.0f : 1.0f),
         bf16(query.outputs[0].dtype == DType::bf16) {}
   static const char* probe(const KernelQuery&) { return nullptr; }
@@ -25,15 +26,15 @@ struct RopeKernel : Kernel {
                                    isa_avx512::rope_kernel_table)
                             .rotate[bf16];
     const auto* table = static_cast<const float*>(args.inputs[1]);
+    const Result y = result(args.outputs[0], bytes);
     const std::int64_t grain = kElementsPerTask / (width + 1) + 1;
     parallel_for(rows, grain, [&](std::int64_t begin, std::int64_t end) {
-      rotate(args.inputs[0], table, args.outputs[0], begin, end, width / head_dim, head_dim,
-             direction);
+      rotate(args.inputs[0], table, y, begin, end, width / head_dim, head_dim, direction);
     });
     return {};
   }
 
-  std::int64_t rows, width, head_dim;
+  std::int64_t rows, width, head_dim, bytes;
   float direction;
   bool bf16;
 };
