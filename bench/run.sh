@@ -28,7 +28,7 @@ outsize=$build/src/cli/outsize
 if [ $smoke = yes ]; then
   # One small case of each micro-benchmark.
   for pair in optim:norm attention:gpt2_forward ops:copy executor:empty storage:checksums \
-    tokenizer:spm; do
+    shared_lines:write_over tokenizer:spm; do
     echo "== bench_${pair%:*}"
     "$build/bench/bench_${pair%:*}" --benchmark_min_time=0.001 --benchmark_filter="${pair#*:}"
   done

@@ -6,10 +6,17 @@
 #include <map>
 
 #include "core/parallel.h"
+#include "core/streaming.h"
 #include "graph/differentiate.h"
+#include "ops/activation/activation.h"
 #include "ops/add/add.h"
+#include "ops/embedding/embedding.h"
+#include "ops/gated_activation/gated_activation.h"
 #include "ops/harness.h"
+#include "ops/layer_norm/layer_norm.h"
 #include "ops/op_test.h"
+#include "ops/rms_norm/rms_norm.h"
+#include "ops/rope/rope.h"
 
 namespace outsize::testing {
 namespace {
@@ -119,6 +126,51 @@ TEST_P(Kernels, AgreeWithTheReference) {
         << "kernel " << candidate.name << " takes no sample";
   for (const auto& [kernel, elements] : compared_) EXPECT_GT(elements, 0) << kernel;
 }
+
+// ---- Results past the caches
+// ---------------------------------------------------------------------
+
+class LargeResults : public Kernels {
+ protected:
+  // The results have kRows rows; those of odd widths are aligned for it only now and then.
+  static constexpr std::int64_t kRows = 1100;
+  Sample sample(std::int64_t width) const;
+};
+
+Sample LargeResults::sample(std::int64_t width) const {
+  using Kind = SampleInput::Kind;
+  const std::string name = op().name;
+  const SampleInput x{Kind::activation, {kRows, width}}, w{Kind::vector, {width}};
+  const Attrs kind{{"kind", std::int64_t{1}}};
+  const std::string text = fmt::format("{}x{}", kRows, width);
+  if (name == "add") return {text, {}, {x, x}};
+  if (name == "activation") return {text, kind, {x}};
+  if (name == "gated_activation") return {text, kind, {x, x}};
+  if (name == "layer_norm") return {text, {{"eps", 1e-5}}, {x, w, w}};
+  if (name == "rms_norm") return {text, {{"eps", 1e-5}, {"weight_offset", 1.0}}, {x, w}};
+  if (name == "rope") return {text, {{"head_dim", width}}, {x, {Kind::vector, {kRows, width}}}};
+  return {
+      text, {{"scale", 1.5}}, {{Kind::weight, {30, width}}, {Kind::integers, {kRows}, 0, 29, {}}}};
+}
+
+TEST_P(LargeResults, AgreeWithTheReference) {
+  for (const std::int64_t width : {128, 134})
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      ASSERT_GE(kRows * width * size_of(dtype), kStreamedBytes);
+      const OneNodeGraph one = make_graph(op(), sample(width), dtype);
+      const RefValues values = interpret(one.graph, one.values);
+      check_both(make_case(one.graph, one.graph.nodes()[0], values, one.name));
+      if (HasFailure()) return;
+      check_backward(one, values);
+      if (HasFailure()) return;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, LargeResults,
+                         ::testing::Values(&add_op(), &activation_op(), &gated_activation_op(),
+                                           &layer_norm_op(), &rms_norm_op(), &rope_op(),
+                                           &embedding_op()),
+                         op_name);
 
 }  // namespace
 }  // namespace outsize::testing
