@@ -1,6 +1,6 @@
 // Where large results go. Nobody reads them before the caches have moved on, and a line that caches
 // of several core groups share is slow to take back: on two Zen 4 core groups, writing over what
-// both had read ran at 5 GB/s, past the caches at 55 (docs/PERFORMANCE.md, "Results past the
+// both had read ran at 5 GB/s, past the caches at 51 (docs/PERFORMANCE.md, "Results past the
 // caches").
 #pragma once
 
