@@ -2,7 +2,7 @@
 // large results past the caches (core/streaming.h). Two threads, each writing a half; on cores that
 // share one last-level cache all lines are alike, on two core groups those that both have read take
 // many times as long.
-//   bench_shared_lines --benchmark_repetitions=5
+//   OMP_PROC_BIND=true bench_shared_lines --benchmark_repetitions=5
 #include <benchmark/benchmark.h>
 #include <immintrin.h>
 #include <omp.h>

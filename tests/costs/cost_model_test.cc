@@ -8,8 +8,10 @@
 #include "costs/measure_ops.h"
 #include "costs/op_samples.h"
 #include "ops/add/add.h"
+#include "ops/attention/attention.h"
 #include "ops/linear/linear.h"
 #include "ops/lm_loss/lm_loss.h"
+#include "ops/rope/rope.h"
 
 namespace outsize {
 namespace {
@@ -79,6 +81,41 @@ TEST(CostModel, MeasuredPointsAreMet) {
   EXPECT_NEAR(costs.seconds(add_call(1, 1000)), 1e-5, 1e-12);
   EXPECT_NEAR(costs.seconds(add_call(100, 1000)), 5e-4, 1e-12);
   EXPECT_NEAR(costs.seconds(add_call(200, 1000)), 1e-3, 1e-12);
+}
+
+// A rotation reads its table whatever the count of heads: bytes decide, not FLOPs.
+TEST(CostModel, OpsThatMoveBytesArePricedAlongThem) {
+  const auto rope = [](std::int64_t heads) {
+    const ValueType x{DType::f32, {100, heads * 64}};
+    return OpCall{&rope_op(), {{"head_dim", std::int64_t{64}}}, {x, {DType::f32, {100, 64}}}, {x}};
+  };
+  Machine machine = bare_machine();
+  const OpWork four = work_of(rope(4));
+  machine.ops.push_back({"rope", "f32", 64, {{four.work, four.bytes, 9e-3}}});
+  const CostModel costs(machine);
+  EXPECT_NEAR(costs.seconds(rope(4)), 9e-3, 1e-9);
+  // Three of nine parts, table and x and y, less what a call costs by itself.
+  EXPECT_NEAR(costs.seconds(rope(1)), 3e-3, 1e-5);
+}
+
+// Heads in groups have rates of their own; without them those of other heads hold.
+TEST(CostModel, GroupedAttentionFallsBackOnOtherHeads) {
+  const auto call = [](std::int64_t kv_heads) {
+    const AttentionOptions options{
+        .heads = 4, .kv_heads = kv_heads, .head_dim = 64, .row_length = 32};
+    const ValueType q{DType::f32, {64, 256}}, kv{DType::f32, {64, kv_heads * 64}};
+    OpCall result{&attention_op(), to_attrs(options), {q, kv, kv, {DType::i32, {64}}}, {}};
+    result.outputs = result.op->infer(result.attrs, result.inputs);
+    return result;
+  };
+  const OpWork alone = work_of(call(4)), grouped = work_of(call(1));
+  ASSERT_EQ(alone.work, grouped.work);
+  Machine machine = bare_machine();
+  machine.ops.push_back({"attention", "f32", 64, {{alone.work, alone.bytes, 5e-3}}});
+  EXPECT_NEAR(CostModel(machine).seconds(call(1)), 5e-3, 1e-9);
+  machine.ops.push_back({"attention", "f32 grouped", 64, {{grouped.work, grouped.bytes, 4e-3}}});
+  EXPECT_NEAR(CostModel(machine).seconds(call(1)), 4e-3, 1e-9);
+  EXPECT_NEAR(CostModel(machine).seconds(call(4)), 5e-3, 1e-9);
 }
 
 TEST(CostModel, PeaksStepInWhereNothingWasMeasured) {

@@ -1,18 +1,14 @@
 #include "ops/layer_norm/layer_norm_cpu.h"
 
-#include <algorithm>
-
 #include "core/isa.h"
 #include "core/parallel.h"
 #include "ops/layer_norm/layer_norm_simd.h"
+#include "ops/row_blocks.h"
 
 namespace outsize {
 namespace {
 
 constexpr std::int64_t kElementsPerTask = 1 << 14;
-constexpr std::int64_t kColumnsPerTask = 256;
-// dw and db are summed per block of rows first. More blocks would use more threads and workspace.
-constexpr std::int64_t kMostBlocks = 16;
 
 const LayerNormKernels& table() {
   return select_isa(isa_baseline::layer_norm_table, isa_avx2::layer_norm_table,
@@ -54,35 +50,32 @@ struct LayerNormGradKernel : Kernel {
   explicit LayerNormGradKernel(const KernelQuery& query)
       : rows(query.inputs[0].shape[0]),
         width(query.inputs[0].shape[1]),
-        rows_per_block(std::max((rows + kMostBlocks - 1) / kMostBlocks, std::int64_t{8})),
-        blocks((rows + rows_per_block - 1) / rows_per_block),
+        blocks(rows),
         bytes(query.outputs[0].bytes()),
         bf16(query.inputs[0].dtype == DType::bf16),
         accumulate(query.attrs.integer_or("accumulate", 0) != 0) {}
   static std::unique_ptr<Kernel> make(const KernelQuery& query) {
     return std::make_unique<LayerNormGradKernel>(query);
   }
-  std::int64_t workspace_bytes() const override {
-    return blocks * 2 * width * static_cast<std::int64_t>(sizeof(float));
-  }
+  std::int64_t workspace_bytes() const override { return blocks.workspace_bytes(2 * width); }
   Status launch(const KernelArgs& args) const noexcept override {
     const auto in = args.inputs;
     const auto out = args.outputs;
-    auto* parts = static_cast<float*>(args.workspace);
     const Result dx = result(out[0], bytes);
-    parallel_for(rows, rows_per_block, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(rows, blocks.rows_each, [&](std::int64_t begin, std::int64_t end) {
       table().backward[bf16](in[0], in[1], static_cast<const float*>(in[2]),
                              static_cast<const float*>(in[3]), static_cast<const float*>(in[4]), dx,
-                             parts + begin / rows_per_block * 2 * width, begin, end, width);
+                             blocks.part(args.workspace, begin, 2 * width), begin, end, width);
     });
-    parallel_for(width, kColumnsPerTask, [&](std::int64_t begin, std::int64_t end) {
-      table().sum_parts(parts, blocks, width, begin, end, accumulate, static_cast<float*>(out[1]),
-                        static_cast<float*>(out[2]));
-    });
+    for (const std::int64_t half : {0, 1})
+      blocks.add_up(args.workspace, 2 * width, half * width, width, accumulate,
+                    static_cast<float*>(out[static_cast<size_t>(1 + half)]));
     return {};
   }
 
-  std::int64_t rows, width, rows_per_block, blocks, bytes;
+  std::int64_t rows, width;
+  RowBlocks blocks;
+  std::int64_t bytes;
   bool bf16, accumulate;
 };
 

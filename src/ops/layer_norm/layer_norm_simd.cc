@@ -3,7 +3,6 @@
 #include "ops/layer_norm/layer_norm_simd.h"
 
 #include "core/simd.h"
-#include "ops/sum_parts_simd.h"
 
 namespace outsize::OUTSIZE_ISA {
 namespace {
@@ -71,15 +70,9 @@ void backward(const void* dy_data, const void* x_data, const float* w, const flo
   }
 }
 
-void sum_parts(const float* parts, int64_t count, int64_t width, int64_t begin, int64_t end,
-               bool accumulate, float* dw, float* db) {
-  add_parts(parts, count, 2 * width, begin, end, accumulate, dw);
-  add_parts(parts + width, count, 2 * width, begin, end, accumulate, db);
-}
-
 }  // namespace
 
-extern const LayerNormKernels layer_norm_table = {
-    {forward<float>, forward<uint16_t>}, {backward<float>, backward<uint16_t>}, sum_parts};
+extern const LayerNormKernels layer_norm_table = {{forward<float>, forward<uint16_t>},
+                                                  {backward<float>, backward<uint16_t>}};
 
 }  // namespace outsize::OUTSIZE_ISA

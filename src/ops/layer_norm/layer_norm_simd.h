@@ -16,10 +16,6 @@ struct LayerNormKernels {
   void (*backward[2])(const void* dy, const void* x, const float* w, const float* mean,
                       const float* rstd, Result dx, float* part, std::int64_t begin,
                       std::int64_t end, std::int64_t width);
-  // Both halves of parts [count][2·width], for columns [begin, end):
-  // dw[i] (+)= parts[0][i] + parts[1][i] + … in order, db[i] likewise from the second halves.
-  void (*sum_parts)(const float* parts, std::int64_t count, std::int64_t width, std::int64_t begin,
-                    std::int64_t end, bool accumulate, float* dw, float* db);
 };
 
 namespace isa_baseline {

@@ -1,11 +1,10 @@
 #include "ops/linear/linear_cpu.h"
 
-#include <algorithm>
-
 #include "backends/cpu/matmul.h"
 #include "core/isa.h"
 #include "core/parallel.h"
 #include "ops/linear/linear_simd.h"
+#include "ops/row_blocks.h"
 
 namespace outsize {
 namespace {
@@ -60,41 +59,32 @@ std::vector<KernelCandidate> matmul_candidates() {
   return {{"onednn", MatmulKernel<spec>::probe, MatmulKernel<spec>::make}};
 }
 
-constexpr std::int64_t kColumnsPerTask = 256;
-// Rows are summed per block first. More blocks would use more threads and workspace.
-constexpr std::int64_t kMostBlocks = 16;
-
 struct GradBiasKernel : Kernel {
   explicit GradBiasKernel(const KernelQuery& query)
       : rows(query.inputs[0].shape[0]),
         columns(query.inputs[0].shape[1]),
-        rows_per_block(std::max((rows + kMostBlocks - 1) / kMostBlocks, std::int64_t{8})),
-        blocks((rows + rows_per_block - 1) / rows_per_block),
+        blocks(rows),
         bf16(query.inputs[0].dtype == DType::bf16),
         accumulate(query.attrs.integer_or("accumulate", 0) != 0) {}
   static const char* probe(const KernelQuery&) { return nullptr; }
   static std::unique_ptr<Kernel> make(const KernelQuery& query) {
     return std::make_unique<GradBiasKernel>(query);
   }
-  std::int64_t workspace_bytes() const override {
-    return blocks * columns * static_cast<std::int64_t>(sizeof(float));
-  }
+  std::int64_t workspace_bytes() const override { return blocks.workspace_bytes(columns); }
   Status launch(const KernelArgs& args) const noexcept override {
     const LinearKernels& table = select_isa(isa_baseline::linear_kernels, isa_avx2::linear_kernels,
                                             isa_avx512::linear_kernels);
-    auto* parts = static_cast<float*>(args.workspace);
-    parallel_for(rows, rows_per_block, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(rows, blocks.rows_each, [&](std::int64_t begin, std::int64_t end) {
       table.sum_rows[bf16](args.inputs[0], columns, begin, end,
-                           parts + begin / rows_per_block * columns);
+                           blocks.part(args.workspace, begin, columns));
     });
-    parallel_for(columns, kColumnsPerTask, [&](std::int64_t begin, std::int64_t end) {
-      table.sum_parts(parts, blocks, columns, begin, end, accumulate,
-                      static_cast<float*>(args.outputs[0]));
-    });
+    blocks.add_up(args.workspace, columns, 0, columns, accumulate,
+                  static_cast<float*>(args.outputs[0]));
     return {};
   }
 
-  std::int64_t rows, columns, rows_per_block, blocks;
+  std::int64_t rows, columns;
+  RowBlocks blocks;
   bool bf16, accumulate;
 };
 

@@ -3,7 +3,6 @@
 #include "ops/linear/linear_simd.h"
 
 #include "core/simd.h"
-#include "ops/sum_parts_simd.h"
 
 namespace outsize::OUTSIZE_ISA {
 namespace {
@@ -17,11 +16,6 @@ void sum_rows(const void* dy_data, int64_t columns, int64_t begin, int64_t end, 
       store(part + c, load(part + c, lanes) + load(dy + c, lanes), lanes);
     });
   }
-}
-
-void sum_parts(const float* parts, int64_t count, int64_t columns, int64_t begin, int64_t end,
-               bool accumulate, float* db) {
-  add_parts(parts, count, columns, begin, end, accumulate, db);
 }
 
 template <class T>
@@ -60,7 +54,6 @@ extern const LinearKernels linear_kernels = {
     few_rows<uint16_t, uint16_t>,
     few_rows<uint16_t, float>,
     {sum_rows<float>, sum_rows<uint16_t>},
-    sum_parts,
 };
 
 }  // namespace outsize::OUTSIZE_ISA

@@ -23,9 +23,6 @@ struct LinearKernels {
   // part[c] = sum over rows [begin, end) of dy[r*columns + c]; the index is "dy is bf16".
   void (*sum_rows[2])(const void* dy, std::int64_t columns, std::int64_t begin, std::int64_t end,
                       float* part);
-  // db[c] (+)= parts[c] + parts[columns + c] + …, in order, for c in [begin, end).
-  void (*sum_parts)(const float* parts, std::int64_t count, std::int64_t columns,
-                    std::int64_t begin, std::int64_t end, bool accumulate, float* db);
 };
 
 namespace isa_baseline {

@@ -1,18 +1,14 @@
 #include "ops/rms_norm/rms_norm_cpu.h"
 
-#include <algorithm>
-
 #include "core/isa.h"
 #include "core/parallel.h"
 #include "ops/rms_norm/rms_norm_simd.h"
+#include "ops/row_blocks.h"
 
 namespace outsize {
 namespace {
 
 constexpr std::int64_t kElementsPerTask = 1 << 14;
-constexpr std::int64_t kColumnsPerTask = 256;
-// dw is summed per block of groups first. More blocks would use more threads and more workspace.
-constexpr std::int64_t kMostBlocks = 16;
 
 const RmsNormKernels& table() {
   return select_isa(isa_baseline::rms_norm_table, isa_avx2::rms_norm_table,
@@ -53,8 +49,7 @@ struct RmsNormGradKernel : Kernel {
   explicit RmsNormGradKernel(const KernelQuery& query)
       : groups(query.inputs[3].shape.numel()),
         size(query.inputs[2].shape[0]),
-        groups_per_block(std::max((groups + kMostBlocks - 1) / kMostBlocks, std::int64_t{8})),
-        blocks((groups + groups_per_block - 1) / groups_per_block),
+        blocks(groups),
         bytes(query.outputs[0].bytes()),
         offset(static_cast<float>(query.attrs.real("weight_offset"))),
         bf16(query.inputs[0].dtype == DType::bf16),
@@ -62,27 +57,23 @@ struct RmsNormGradKernel : Kernel {
   static std::unique_ptr<Kernel> make(const KernelQuery& query) {
     return std::make_unique<RmsNormGradKernel>(query);
   }
-  std::int64_t workspace_bytes() const override {
-    return blocks * size * static_cast<std::int64_t>(sizeof(float));
-  }
+  std::int64_t workspace_bytes() const override { return blocks.workspace_bytes(size); }
   Status launch(const KernelArgs& args) const noexcept override {
     const auto in = args.inputs;
     const auto* w = static_cast<const float*>(in[2]);
     const auto* rstd = static_cast<const float*>(in[3]);
     const Result dx = result(args.outputs[0], bytes);
-    auto* parts = static_cast<float*>(args.workspace);
-    parallel_for(groups, groups_per_block, [&](std::int64_t begin, std::int64_t end) {
-      table().backward[bf16](in[0], in[1], w, rstd, dx, parts + begin / groups_per_block * size,
+    parallel_for(groups, blocks.rows_each, [&](std::int64_t begin, std::int64_t end) {
+      table().backward[bf16](in[0], in[1], w, rstd, dx, blocks.part(args.workspace, begin, size),
                              begin, end, size, offset);
     });
-    auto* dw = static_cast<float*>(args.outputs[1]);
-    parallel_for(size, kColumnsPerTask, [&](std::int64_t begin, std::int64_t end) {
-      table().sum_parts(parts, blocks, size, begin, end, accumulate, dw);
-    });
+    blocks.add_up(args.workspace, size, 0, size, accumulate, static_cast<float*>(args.outputs[1]));
     return {};
   }
 
-  std::int64_t groups, size, groups_per_block, blocks, bytes;
+  std::int64_t groups, size;
+  RowBlocks blocks;
+  std::int64_t bytes;
   float offset;
   bool bf16, accumulate;
 };

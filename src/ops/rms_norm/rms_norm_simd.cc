@@ -2,7 +2,6 @@
 #include "ops/rms_norm/rms_norm_simd.h"
 
 #include "core/simd.h"
-#include "ops/sum_parts_simd.h"
 
 namespace outsize::OUTSIZE_ISA {
 namespace {
@@ -50,14 +49,9 @@ void backward(const void* dy_data, const void* x_data, const float* w, const flo
   }
 }
 
-void sum_parts(const float* parts, int64_t count, int64_t size, int64_t begin, int64_t end,
-               bool accumulate, float* dw) {
-  add_parts(parts, count, size, begin, end, accumulate, dw);
-}
-
 }  // namespace
 
-extern const RmsNormKernels rms_norm_table = {
-    {forward<float>, forward<uint16_t>}, {backward<float>, backward<uint16_t>}, sum_parts};
+extern const RmsNormKernels rms_norm_table = {{forward<float>, forward<uint16_t>},
+                                              {backward<float>, backward<uint16_t>}};
 
 }  // namespace outsize::OUTSIZE_ISA

@@ -15,9 +15,6 @@ struct RmsNormKernels {
   void (*backward[2])(const void* dy, const void* x, const float* w, const float* rstd, Result dx,
                       float* dw_part, std::int64_t begin, std::int64_t end, std::int64_t size,
                       float offset);
-  // dw[i] (+)= parts[i] + parts[size + i] + …, in order, for i in [begin, end).
-  void (*sum_parts)(const float* parts, std::int64_t count, std::int64_t size, std::int64_t begin,
-                    std::int64_t end, bool accumulate, float* dw);
 };
 
 namespace isa_baseline {
