@@ -41,7 +41,7 @@ void parallel_for(std::int64_t n, std::int64_t grain, RangeBody body) {
   }
 #pragma omp parallel num_threads(threads)
   {
-#pragma omp for schedule(dynamic, 1) nowait
+#pragma omp for schedule(static) nowait
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
       const std::int64_t begin = chunk * grain;
       body(begin, begin + grain < n ? begin + grain : n);

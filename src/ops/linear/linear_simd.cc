@@ -7,15 +7,29 @@
 namespace outsize::OUTSIZE_ISA {
 namespace {
 
+// part[c] += dy[0][c] + dy[1][c] + … in this order.
+template <int rows, class T>
+void add_rows(const T* dy, int64_t columns, float* part) {
+  each_vector(0, columns, [=](int64_t c, auto lanes) {
+    f32x16 total = load(part + c, lanes);
+    for (int row = 0; row < rows; ++row) total += load(dy + row * columns + c, lanes);
+    store(part + c, total, lanes);
+  });
+}
+
 template <class T>
 void sum_rows(const void* dy_data, int64_t columns, int64_t begin, int64_t end, float* part) {
+  // Narrow sums stay in the first-level cache, and one row at a time reads memory as one stream;
+  // wider ones are fetched and put back less often by several rows at once.
+  constexpr int64_t kNarrow = 2048;
+  constexpr int kRowsAtOnce = 4;
+  const T* dy = static_cast<const T*>(dy_data);
   for (int64_t c = 0; c < columns; ++c) part[c] = 0.0f;
-  for (int64_t r = begin; r < end; ++r) {
-    const T* dy = static_cast<const T*>(dy_data) + r * columns;
-    each_vector(0, columns, [=](int64_t c, auto lanes) {
-      store(part + c, load(part + c, lanes) + load(dy + c, lanes), lanes);
-    });
-  }
+  int64_t r = begin;
+  if (columns > kNarrow)
+    for (; r + kRowsAtOnce <= end; r += kRowsAtOnce)
+      add_rows<kRowsAtOnce>(dy + r * columns, columns, part);
+  for (; r < end; ++r) add_rows<1>(dy + r * columns, columns, part);
 }
 
 template <class T>
