@@ -6,7 +6,7 @@ The machine file is measured anew first, unless --machine names one: rates chang
 minute where a computer is shared. A shape is an op with its attributes and types; it counts once
 per configuration and dtype.
 
-Usage: bench/op_costs.py [--outsize PROGRAM] [--machine FILE] [--steps 2] [--only NAME ...]
+Usage: bench/op_costs.py [--outsize PROGRAM] [--machine FILE] [--steps 3] [--only NAME ...]
                          [--worst 15]
 """
 import argparse
@@ -41,7 +41,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--outsize", default=HERE.parent / "build/release/src/cli/outsize")
     parser.add_argument("--machine", type=pathlib.Path)
-    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--only", action="append", help="configuration, as gemma3-270m")
     parser.add_argument("--shape", type=int, nargs=2, default=(4, 512), metavar=("ROWS", "TOKENS"))
     parser.add_argument("--worst", type=int, default=15, help="rows of largest error to list")

@@ -1,5 +1,8 @@
 #include "costs/call_timer.h"
 
+#include <emmintrin.h>
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -7,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/half.h"
+#include "core/parallel.h"
 #include "core/rng.h"
 #include "ops/ops.h"
 
@@ -17,6 +21,11 @@ constexpr std::int64_t kRotationBytes = std::int64_t{96} << 20;  // three times 
 constexpr int kMaxSets = 8;
 constexpr double kEnoughSeconds = 0.01;
 constexpr int kMostTurns = 15;
+constexpr size_t kHugePage = size_t{2} << 20;  // as an arena asks for
+constexpr std::int64_t kLine = 64;
+// One turn in so many finds its operands as if they had been written long ago: the mixture that
+// comes nearest to additions and norms within steps.
+constexpr int kStaleEvery = 4;
 
 // Ordinary numbers: zeros and denormals can run at another speed.
 template <class T, class Make>
@@ -42,43 +51,99 @@ void fill_floats(const ValueType& type, char* data) {
 }
 
 struct Operands {
-  std::vector<TimerMemory> memory;
+  explicit Operands(const OpCall& call) {
+    for (const ValueType& type : call.inputs) {
+      char* data = add(type);
+      if (type.dtype != DType::i32) fill_floats(type, data);
+      inputs.push_back(data);
+    }
+    for (const ValueType& type : call.outputs) {
+      outputs.push_back(add(type));
+      std::memset(outputs.back(), 0, static_cast<size_t>(type.bytes()));
+    }
+  }
+
+  std::vector<TimerMemory> memory;  // of the inputs, then of the outputs
   std::vector<const void*> inputs;
   std::vector<void*> outputs;
+
+ private:
+  char* add(const ValueType& type) {
+    memory.emplace_back(type.bytes());
+    return memory.back().data();
+  }
 };
 
-Operands make_operands(const OpCall& call) {
-  Operands operands;
-  for (const ValueType& type : call.inputs) {
-    operands.memory.emplace_back(type.bytes());
-    char* data = operands.memory.back().data();
-    if (type.dtype != DType::i32) fill_floats(type, data);
-    operands.inputs.push_back(data);
-  }
-  for (const ValueType& type : call.outputs) {
-    operands.memory.emplace_back(type.bytes());
-    operands.outputs.push_back(operands.memory.back().data());
-    std::memset(operands.outputs.back(), 0, static_cast<size_t>(type.bytes()));
-  }
-  return operands;
+// body(line) for every line of a cache, split over the threads as kernels split rows.
+template <class Body>
+void each_line(const TimerMemory& memory, Body&& body) {
+  const std::int64_t lines = memory.bytes() / kLine;
+  const std::int64_t each = (lines + thread_count() - 1) / thread_count();
+  parallel_for(lines, each, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) body(memory.data() + i * kLine);
+  });
+}
+
+// The values stay; they then lie where vector kernels leave what they write.
+void write_past_caches(const TimerMemory& memory) {
+  each_line(memory, [](char* line) {
+    auto* words = reinterpret_cast<__m128i*>(line);
+    for (int i = 0; i < 4; ++i) _mm_stream_si128(words + i, _mm_load_si128(words + i));
+  });
+}
+
+// … or where products do.
+void write_through_caches(const TimerMemory& memory) {
+  each_line(memory, [](volatile char* line) { *line = *line; });
+}
+
+// … or where attention does, whose threads take heads.
+void write_by_heads(const TimerMemory& memory) {
+  constexpr std::int64_t kHeadBytes = 128;
+  const std::int64_t heads = memory.bytes() / kHeadBytes, threads = thread_count();
+  parallel_for(threads, 1, [&](std::int64_t thread, std::int64_t) {
+    for (std::int64_t head = thread; head < heads; head += threads)
+      for (std::int64_t at = 0; at < kHeadBytes; at += kLine) {
+        volatile char* line = memory.data() + head * kHeadBytes + at;
+        *line = *line;
+      }
+  });
+}
+
+void read(const TimerMemory& memory) {
+  each_line(memory, [](volatile char* line) { static_cast<void>(*line); });
 }
 
 // Other integers each time: rows of a table that were gathered a moment ago would lie in a cache.
-void draw_integers(const OpCall& call, const FillIntegers& fill, const Operands& operands,
-                   int turn) {
-  for (size_t i = 0; i < call.inputs.size(); ++i)
-    if (call.inputs[i].dtype == DType::i32)
-      fill(call.inputs[i], static_cast<std::uint64_t>(turn),
-           static_cast<std::int32_t*>(const_cast<void*>(operands.inputs[i])));
+void draw_integers(const OpSample& sample, const Operands& operands, int turn) {
+  const std::vector<ValueType>& types = sample.call.inputs;
+  for (size_t i = 0; i < types.size(); ++i)
+    if (types[i].dtype == DType::i32)
+      sample.fill(types[i], static_cast<std::uint64_t>(turn),
+                  reinterpret_cast<std::int32_t*>(operands.memory[i].data()));
+}
+
+template <class Work>
+double seconds_of(Work&& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// What others take of the machine now and then is no cost of the work's.
+double lower_quartile(std::vector<double> samples) {
+  std::sort(samples.begin(), samples.end());
+  return samples[samples.size() / 4];
 }
 
 }  // namespace
 
-TimerMemory::TimerMemory(std::int64_t bytes) {
-  const auto size = static_cast<size_t>((bytes + 127) / 64 * 64);
-  data_ = static_cast<char*>(std::aligned_alloc(64, size));
+TimerMemory::TimerMemory(std::int64_t bytes) : bytes_(bytes) {
+  const size_t size = (static_cast<size_t>(bytes) + kHugePage) / kHugePage * kHugePage;
+  data_ = static_cast<char*>(std::aligned_alloc(kHugePage, size));
   if (data_ == nullptr)
     fail(ErrorKind::OutOfMemory, "[costs] no room to measure; got {} bytes", bytes);
+  madvise(data_, size, MADV_HUGEPAGE);  // a hint: failure is harmless
 }
 
 TimerMemory::~TimerMemory() {
@@ -90,43 +155,55 @@ int rotation_sets(std::int64_t bytes) {
   return static_cast<int>(std::clamp<std::int64_t>(sets, 1, kMaxSets));
 }
 
-double time_work(const std::function<void(int turn)>& work, int repeats,
-                 const std::function<void(int turn)>& prepare) {
+double time_work(const std::function<void(int turn)>& work, int repeats) {
   std::vector<double> samples;
   double spent = 0;
   // Short work is at the mercy of whatever else wakes: it gets more turns.
   for (int turn = 0; turn <= repeats || (spent < kEnoughSeconds && turn <= kMostTurns); ++turn) {
-    if (prepare) prepare(turn);
-    const auto begin = std::chrono::steady_clock::now();
-    work(turn);
-    const auto end = std::chrono::steady_clock::now();
+    const double seconds = seconds_of([&] { work(turn); });
     if (turn == 0) continue;
-    samples.push_back(std::chrono::duration<double>(end - begin).count());
-    spent += samples.back();
+    samples.push_back(seconds);
+    spent += seconds;
   }
-  std::sort(samples.begin(), samples.end());
-  // The lower quartile: what others take of the machine now and then is no cost of the op's.
-  return samples[samples.size() / 4];
+  return lower_quartile(std::move(samples));
 }
 
-double time_call(const OpCall& call, const FillIntegers& fill, int repeats) {
-  std::int64_t bytes = 0;
-  for (const auto* types : {&call.inputs, &call.outputs})
-    for (const ValueType& type : *types) bytes += type.bytes();
-  std::vector<Operands> sets;
-  for (int i = rotation_sets(bytes); i > 0; --i) sets.push_back(make_operands(call));
-  const auto kernel = make_kernel(*call.op, call.query());
+CallTimer::CallTimer(std::int64_t cache_bytes) : others_(cache_bytes) {
+  std::memset(others_.data(), 0, static_cast<size_t>(others_.bytes()));
+}
+
+double CallTimer::seconds(const OpSample& sample, int repeats) const {
+  const Operands operands(sample.call);
+  const auto kernel = make_kernel(*sample.call.op, sample.call.query());
   const TimerMemory workspace(kernel->workspace_bytes());
-  const auto set_of = [&](int turn) -> const Operands& {
-    return sets[static_cast<size_t>(turn) % sets.size()];
+  const auto launch = [&] {
+    const Status status = kernel->launch({operands.inputs, operands.outputs, workspace.data()});
+    ensure(status.ok(), "[costs] op '{}' failed: {}", sample.call.op->name, status.message());
   };
-  return time_work(
-      [&](int turn) {
-        const Operands& operands = set_of(turn);
-        const Status status = kernel->launch({operands.inputs, operands.outputs, workspace.data()});
-        ensure(status.ok(), "[costs] op '{}' failed: {}", call.op->name, status.message());
-      },
-      repeats, [&](int turn) { draw_integers(call, fill, set_of(turn), turn); });
+  std::vector<double> fresh, stale;
+  double spent = 0;
+  for (int turn = 0;
+       turn <= std::max(repeats, kStaleEvery) || (spent < kEnoughSeconds && turn <= kMostTurns);
+       ++turn) {
+    const bool is_stale = turn % kStaleEvery == 0;
+    draw_integers(sample, operands, turn);
+    leave_as_in_a_step(sample, operands.memory, is_stale || sample.left == Left::long_ago);
+    const double seconds = seconds_of(launch);
+    if (turn == 0) continue;
+    (is_stale ? stale : fresh).push_back(seconds);
+    spent += seconds;
+  }
+  const double old = lower_quartile(std::move(stale)), young = lower_quartile(std::move(fresh));
+  return young + (old - young) / kStaleEvery;
+}
+
+void CallTimer::leave_as_in_a_step(const OpSample& sample, const std::vector<TimerMemory>& operands,
+                                   bool long_ago) const {
+  for (const TimerMemory& memory : operands)
+    if (memory.bytes() < others_.bytes()) write_past_caches(memory);
+  if (long_ago) read(others_);
+  if (sample.left == Left::by_product) write_through_caches(operands[0]);
+  if (sample.left == Left::by_attention) write_by_heads(operands[0]);
 }
 
 }  // namespace outsize

@@ -10,33 +10,64 @@
 
 namespace outsize {
 
-// 64-byte aligned memory. Throws OutOfMemory.
+// Zero or more bytes in huge pages, as an arena lies. Throws OutOfMemory.
 class TimerMemory {
  public:
   explicit TimerMemory(std::int64_t bytes);
   ~TimerMemory();
-  TimerMemory(TimerMemory&& other) noexcept : data_(other.data_) { other.data_ = nullptr; }
+  TimerMemory(TimerMemory&& other) noexcept : data_(other.data_), bytes_(other.bytes_) {
+    other.data_ = nullptr;
+  }
   TimerMemory& operator=(TimerMemory&&) = delete;
   char* data() const { return data_; }
+  std::int64_t bytes() const { return bytes_; }
 
  private:
   char* data_;
+  std::int64_t bytes_;
 };
 
 // Fills an integer input of `type`. `turn` seeds what is drawn.
 using FillIntegers =
     std::function<void(const ValueType& type, std::uint64_t turn, std::int32_t* data)>;
 
-// Lower quartile of the seconds of at least `repeats` launches after one more, by the kernel that
-// training would use. Operands rotate through sets that together exceed the caches: within a step,
-// too, most of what an op reads was written by others a while ago. Throws Internal when the kernel
-// fails.
-double time_call(const OpCall& call, const FillIntegers& fill, int repeats);
+// Where the first input of an op lies when the op's turn comes within a step; everything else was
+// written past the caches just before, or long ago.
+enum class Left {
+  past_caches,   // as vector kernels leave what they write
+  by_product,    // in the caches of the cores that will read it
+  by_attention,  // in caches, but of cores that took heads, not rows
+  long_ago,      // as all else that the op finds: it stands at an end of the step
+};
 
-// The same for any work; `turn` counts from 0 so that it can rotate its memory. `prepare`, which
-// may be empty, goes before it and is not timed.
-double time_work(const std::function<void(int turn)>& work, int repeats,
-                 const std::function<void(int turn)>& prepare = {});
+// A call that stands for an op at a size.
+struct OpSample {
+  OpCall call;
+  FillIntegers fill;  // of its integer inputs
+  Left left = Left::past_caches;
+};
+
+// Times op calls by the kernels that training would use, on operands as they lie within a step: in
+// huge pages, written past the caches just before, or long ago.
+class CallTimer {
+ public:
+  // Takes `cache_bytes` of memory, which should be more than caches hold. Throws OutOfMemory.
+  explicit CallTimer(std::int64_t cache_bytes);
+
+  // Seconds of a launch, of at least `repeats` after one more. Throws OutOfMemory, and Internal
+  // when the kernel fails.
+  double seconds(const OpSample& sample, int repeats) const;
+
+ private:
+  void leave_as_in_a_step(const OpSample& sample, const std::vector<TimerMemory>& operands,
+                          bool long_ago) const;
+
+  TimerMemory others_;  // what else fills the caches
+};
+
+// Lower quartile of the seconds of any work, at least `repeats` times after once more; `turn`
+// counts from 0 so that it can rotate its memory.
+double time_work(const std::function<void(int turn)>& work, int repeats);
 
 // How many sets of `bytes` the rotation takes.
 int rotation_sets(std::int64_t bytes);

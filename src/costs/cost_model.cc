@@ -138,11 +138,11 @@ double CostModel::arithmetic_seconds(const Product& product, double flops) const
 }
 
 const std::vector<CostModel::Curve>* CostModel::curves_of(const OpWork& work) const {
-  std::string name = work.op + " " + work.variant;
+  const std::string name = work.op + " " + work.variant;
   auto at = curves_.find(name);
-  // What was not measured apart, as by hand, or of decoding, is priced as heads without groups.
-  if (at == curves_.end() && name.ends_with(kGrouped))
-    at = curves_.find(name.substr(0, name.size() - kGrouped.size()));
+  for (const std::string_view end : {kGrouped, kInverse, kSmall})
+    if (at == curves_.end() && name.ends_with(end))
+      at = curves_.find(name.substr(0, name.size() - end.size()));
   return at == curves_.end() ? nullptr : &at->second;
 }
 

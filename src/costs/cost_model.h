@@ -16,8 +16,9 @@
 
 namespace outsize {
 
-// Ends the variant of attention whose heads share keys and values.
-constexpr std::string_view kGrouped = " grouped";
+// Ends of a variant: attention whose heads share keys and values, a rotation back, a table that
+// caches hold. What was not measured apart, as by hand, is priced as the variant without.
+constexpr std::string_view kGrouped = " grouped", kInverse = " inverse", kSmall = " small";
 
 // How a machine file names and counts an operation.
 struct OpWork {

@@ -44,7 +44,8 @@ OpCall product_call(GemmForm form, DType dtype, const GemmShape& s) {
   return call;
 }
 
-void measure_products(const MeasureOptions& options, DType dtype, Machine& machine) {
+void measure_products(const MeasureOptions& options, const CallTimer& timer, DType dtype,
+                      Machine& machine) {
   const auto& sides = options.product_sides;
   for (const GemmForm form : {GemmForm::nt, GemmForm::nn, GemmForm::tn, GemmForm::tn_add}) {
     say(options, fmt::format("products of training, {} {}", name_of(dtype), name_of(form)));
@@ -52,7 +53,8 @@ void measure_products(const MeasureOptions& options, DType dtype, Machine& machi
       for (const std::int64_t k : sides)
         for (const std::int64_t n : sides) {
           const GemmShape shape{m, k, n};
-          const double seconds = time_call(product_call(form, dtype, shape), {}, options.repeats);
+          const double seconds =
+              timer.seconds({product_call(form, dtype, shape), {}}, options.repeats);
           const double gflops = 2.0 * static_cast<double>(m * k * n) / seconds / 1e9;
           machine.cpu.gemm_shapes.push_back({dtype, shape, {gflops, gflops, gflops}, form});
         }
@@ -87,12 +89,13 @@ class Curves {
   Machine& machine_;
 };
 
-void measure_vector_ops(const MeasureOptions& options, DType dtype, Machine& machine) {
+void measure_vector_ops(const MeasureOptions& options, const CallTimer& timer, DType dtype,
+                        Machine& machine) {
   say(options, fmt::format("ops, {}", name_of(dtype)));
   Curves curves(machine);
   for (const std::int64_t elements : options.elements)
     for (const OpSample& sample : op_samples(dtype, elements)) {
-      double seconds = time_call(sample.call, sample.fill, options.repeats);
+      double seconds = timer.seconds(sample, options.repeats);
       const OpWork work = work_of(sample.call);
       if (sample.call.op->products != nullptr) {
         // What is left after its products.
@@ -178,11 +181,12 @@ void measure_optimizers(const MeasureOptions& options, Machine& machine) {
 }  // namespace
 
 void measure_costs(const MeasureOptions& options, Machine& machine) {
+  const CallTimer timer(options.cache_bytes);
   for (const DType dtype : kDTypes) {
     // Without products of its own kind a dtype runs on the references: nobody trains with those.
     if (dtype == DType::bf16 && !machine.cpu.gemm_bf16_gflops) continue;
-    measure_products(options, dtype, machine);
-    measure_vector_ops(options, dtype, machine);
+    measure_products(options, timer, dtype, machine);
+    measure_vector_ops(options, timer, dtype, machine);
   }
   measure_optimizers(options, machine);
 }

@@ -16,6 +16,7 @@ struct MeasureOptions {
   // Elements of the values that other ops are measured on, ascending.
   std::vector<std::int64_t> elements = {1 << 18, 3 << 19, 3 << 21};
   int repeats = 3;
+  std::int64_t cache_bytes = std::int64_t{96} << 20;  // more than caches hold
   // Told before each kind of measurement; may be empty.
   std::function<void(std::string_view)> report;
 };

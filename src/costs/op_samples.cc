@@ -1,6 +1,7 @@
 #include "costs/op_samples.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/rng.h"
 #include "ops/activation/activation.h"
@@ -22,8 +23,10 @@ namespace {
 // No powers of two: their rows fall into the same sets of a cache, which few models suffer.
 constexpr std::int64_t kRowWidths[] = {320, 1088, 4416};
 constexpr std::int64_t kHeadWidths[] = {64, 128, 256};
-constexpr std::int64_t kPlainWidth = 1024;   // where the length of rows does not matter
-constexpr std::int64_t kVocabulary = 32768;  // rows of an embedding that no cache holds
+constexpr std::int64_t kPlainWidth = 1024;  // where the length of rows does not matter
+constexpr std::int64_t kTableElements = std::int64_t{128} << 20;  // as of a large vocabulary
+constexpr std::int64_t kSmallTableRows = 1024;                    // caches hold these
+constexpr std::int64_t kWidestTable = 2048;
 constexpr std::int64_t kTokensPerRow = 512;
 constexpr std::int64_t kHeadsPerGroup = 4;  // that share keys and values
 
@@ -45,10 +48,11 @@ class Samples {
   }
   ValueType matrix(std::int64_t width) const { return {dtype_, {rows(width), width}}; }
 
-  void add(const OpDef& op, Attrs attrs, std::vector<ValueType> inputs, FillIntegers fill = {}) {
+  void add(const OpDef& op, Attrs attrs, std::vector<ValueType> inputs, FillIntegers fill = {},
+           Left left = Left::past_caches) {
     OpCall call{&op, std::move(attrs), std::move(inputs), {}};
     call.outputs = op.infer(call.attrs, call.inputs);
-    samples_.push_back({std::move(call), std::move(fill)});
+    samples_.push_back({std::move(call), std::move(fill), left});
   }
 
   static FillIntegers below(std::int64_t limit) {
@@ -57,6 +61,13 @@ class Samples {
       for (std::int64_t i = 0; i < type.shape.numel(); ++i)
         data[i] = static_cast<std::int32_t>(
             random.below(static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(limit)));
+    };
+  }
+
+  static FillIntegers in_turn(std::int64_t limit) {
+    return [limit](const ValueType& type, std::uint64_t, std::int32_t* data) {
+      for (std::int64_t i = 0; i < type.shape.numel(); ++i)
+        data[i] = static_cast<std::int32_t>(i % limit);
     };
   }
 
@@ -72,7 +83,7 @@ class Samples {
       add(gated_activation_grad_op(), attrs, {x, x, x});
     }
     std::vector<double> frequencies;
-    for (int i = 1; i <= 64; ++i) frequencies.push_back(1.0 / i);
+    for (int i = 0; i < 64; ++i) frequencies.push_back(std::pow(1e3, -i / 64.0));
     const std::int64_t positions = std::max<std::int64_t>(elements_ / 1024, 1);
     if (dtype_ == DType::f32)
       add(rope_table_op(), {{"frequencies", frequencies}, {"scale", 1.0}},
@@ -91,19 +102,28 @@ class Samples {
     add(layer_norm_op(), layer, {x, w, w});
     add(layer_norm_grad_op(), layer_grad, {x, x, w, row, row});
     add(linear_grad_bias_op(), {{"accumulate", std::int64_t{1}}}, {x});
-    const ValueType table{dtype_, {kVocabulary, width}}, ids{DType::i32, {rows(width)}};
-    if (table.bytes() > kMaxTableBytes) return;
-    add(embedding_op(), {{"scale", 1.0}}, {table, ids}, below(kVocabulary));
+    if (width > kWidestTable) return;
+    add_table(width, std::min(kTableElements, 128 * elements_) / width);
+    add_table(width, kSmallTableRows);
+  }
+
+  void add_table(std::int64_t width, std::int64_t words) {
+    const ValueType table{dtype_, {words, width}}, ids{DType::i32, {rows(width)}};
+    const FillIntegers fill = words == kSmallTableRows ? in_turn(words) : below(words);
+    add(embedding_op(), {{"scale", 1.0}}, {table, ids}, fill, Left::long_ago);
     add(embedding_grad_op(),
-        {{"scale", 1.0}, {"vocabulary", kVocabulary}, {"accumulate", std::int64_t{1}}}, {x, ids},
-        below(kVocabulary));
+        {{"scale", 1.0}, {"vocabulary", words}, {"accumulate", std::int64_t{1}}},
+        {matrix(width), ids}, fill, Left::long_ago);
   }
 
   void add_by_heads(std::int64_t width) {
     const std::int64_t heads = std::max<std::int64_t>(kPlainWidth / width, 1);
     const std::int64_t tokens = std::max(kTokensPerRow, rows(kPlainWidth));
-    add(rope_op(), {{"head_dim", width}},
-        {{dtype_, {tokens, heads * width}}, {DType::f32, {tokens, width}}});
+    const std::vector<ValueType> rotated{{dtype_, {tokens, heads * width}},
+                                         {DType::f32, {tokens, width}}};
+    add(rope_op(), {{"head_dim", width}}, rotated, {}, Left::by_product);
+    add(rope_op(), {{"head_dim", width}, {"inverse", std::int64_t{1}}}, rotated, {},
+        Left::by_attention);
     add_attention(width, heads, 1);
     add_attention(width, heads, kHeadsPerGroup);
   }
@@ -138,7 +158,6 @@ class Samples {
     add(lm_loss_grad_op(), {}, {x, w, targets, {DType::f64, {1}}}, below(vocabulary));
   }
 
-  static constexpr std::int64_t kMaxTableBytes = std::int64_t{256} << 20;
   static constexpr std::int64_t kMostAttentionPairs = 2;
 
   DType dtype_;

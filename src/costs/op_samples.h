@@ -8,11 +8,6 @@
 
 namespace outsize {
 
-struct OpSample {
-  OpCall call;
-  FillIntegers fill;  // of its integer inputs
-};
-
 // About `elements` elements in each large operand. Ops that work by rows come at several row
 // lengths.
 std::vector<OpSample> op_samples(DType dtype, std::int64_t elements);

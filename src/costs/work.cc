@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "costs/cost_model.h"
+#include "ops/embedding/embedding.h"
 
 namespace outsize {
 namespace {
@@ -23,11 +24,20 @@ std::int64_t width_of(const OpCall& call) {
   return shape.ndim() == 0 ? 1 : shape[shape.ndim() - 1];
 }
 
+// Tables that caches hold, as of positions, are another matter than those of vocabularies.
+bool has_small_table(const OpCall& call) {
+  constexpr std::int64_t kSmallTableBytes = std::int64_t{8} << 20;
+  if (call.op == &embedding_op()) return call.inputs[0].bytes() < kSmallTableBytes;
+  return call.op == &embedding_grad_op() && call.outputs[0].bytes() < kSmallTableBytes;
+}
+
 std::string variant_of(const OpCall& call) {
   const ValueType& type = call.inputs[0].dtype == DType::i32 ? call.outputs[0] : call.inputs[0];
   std::string text = name_of(type.dtype);
   const std::int64_t heads = call.attrs.integer_or("heads", 0);
   if (heads != call.attrs.integer_or("kv_heads", heads)) text += kGrouped;
+  if (call.attrs.integer_or("inverse", 0) != 0) text += kInverse;
+  if (has_small_table(call)) text += kSmall;
   if (call.attrs.has("kind")) text += fmt::format(" kind={}", call.attrs.integer("kind"));
   return text;
 }

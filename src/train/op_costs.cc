@@ -42,11 +42,12 @@ std::vector<OpCostRow> OpCostTable::rows(const OpPrice& price) const {
   for (const Entry& entry : entries_) {
     std::vector<double> sorted = entry.seconds;
     std::sort(sorted.begin(), sorted.end());
+    const size_t middle = sorted.size() / 2;
     OpCostRow row;
     row.call = to_string(entry.call);
     row.op = entry.call.op->name;
     row.count = static_cast<int>(sorted.size()) / steps_;
-    row.seconds = sorted[sorted.size() / 2];
+    row.seconds = (sorted[middle] + sorted[(sorted.size() - 1) / 2]) / 2;
     row.predicted = price(entry.call);
     row.data = entry.call.op->time_depends_on;
     rows.push_back(row);

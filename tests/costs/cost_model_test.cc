@@ -9,6 +9,7 @@
 #include "costs/op_samples.h"
 #include "ops/add/add.h"
 #include "ops/attention/attention.h"
+#include "ops/embedding/embedding.h"
 #include "ops/linear/linear.h"
 #include "ops/lm_loss/lm_loss.h"
 #include "ops/rope/rope.h"
@@ -118,6 +119,24 @@ TEST(CostModel, GroupedAttentionFallsBackOnOtherHeads) {
   EXPECT_NEAR(CostModel(machine).seconds(call(4)), 5e-3, 1e-9);
 }
 
+// A table that caches hold has rates of its own; without them those of other tables hold.
+TEST(CostModel, SmallTablesFallBackOnOthers) {
+  const auto call = [](std::int64_t words) {
+    OpCall result{
+        &embedding_op(), {{"scale", 1.0}}, {{DType::f32, {words, 64}}, {DType::i32, {32}}}, {}};
+    result.outputs = result.op->infer(result.attrs, result.inputs);
+    return result;
+  };
+  const OpCall large = call(1 << 16), small = call(1 << 10);
+  const OpWork work = work_of(large);
+  Machine machine = bare_machine();
+  machine.ops.push_back({"embedding", "f32", 64, {{work.work, work.bytes, 5e-3}}});
+  EXPECT_NEAR(CostModel(machine).seconds(small), 5e-3, 1e-9);
+  machine.ops.push_back({"embedding", "f32 small", 64, {{work.work, work.bytes, 4e-3}}});
+  EXPECT_NEAR(CostModel(machine).seconds(small), 4e-3, 1e-9);
+  EXPECT_NEAR(CostModel(machine).seconds(large), 5e-3, 1e-9);
+}
+
 TEST(CostModel, PeaksStepInWhereNothingWasMeasured) {
   const CostModel costs(bare_machine());
   const double slow = costs.seconds(linear_call(DType::f32, 512, 512, 512));
@@ -172,6 +191,7 @@ TEST(MeasureCosts, EveryOpAndOptimizerIsFound) {
   options.product_sides = {8, 24};
   options.elements = {1 << 10, 1 << 12};
   options.repeats = 1;
+  options.cache_bytes = 1 << 20;
   measure_costs(options, machine);
   const CostModel costs(machine);
   for (const OpSample& sample : op_samples(DType::f32, 1 << 12))
