@@ -14,6 +14,7 @@
 #include "ops/gated_activation/gated_activation.h"
 #include "ops/harness.h"
 #include "ops/layer_norm/layer_norm.h"
+#include "ops/linear/linear.h"
 #include "ops/op_test.h"
 #include "ops/rms_norm/rms_norm.h"
 #include "ops/rope/rope.h"
@@ -170,6 +171,27 @@ INSTANTIATE_TEST_SUITE_P(Ops, LargeResults,
                          ::testing::Values(&add_op(), &activation_op(), &gated_activation_op(),
                                            &layer_norm_op(), &rms_norm_op(), &rope_op(),
                                            &embedding_op()),
+                         op_name);
+
+// Wide enough for bias gradients by several rows at once, and for a bf16 dy that is turned over
+// past the caches.
+class WideGradients : public Kernels {};
+
+TEST_P(WideGradients, AgreeWithTheReference) {
+  using Kind = SampleInput::Kind;
+  const SampleInput dy{Kind::activation, {608, 2064}}, x{Kind::activation, {608, 16}};
+  const bool bias = &op() == &linear_grad_bias_op();
+  const Sample sample{
+      "608x2064", {{"accumulate", std::int64_t{0}}}, bias ? std::vector{dy} : std::vector{dy, x}};
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    const OneNodeGraph one = make_graph(op(), sample, dtype);
+    const RefValues values = interpret(one.graph, one.values);
+    check_both(make_case(one.graph, one.graph.nodes()[0], values, one.name));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, WideGradients,
+                         ::testing::Values(&linear_grad_bias_op(), &linear_grad_weight_op()),
                          op_name);
 
 }  // namespace

@@ -32,8 +32,8 @@ void sum_rows(const void* dy_data, int64_t columns, int64_t begin, int64_t end, 
   for (; r < end; ++r) add_rows<1>(dy + r * columns, columns, part);
 }
 
-// Two small pages ahead of where w is read, where the processor's own prefetching has not been; one
-// or eight pages are no gain (docs/PERFORMANCE.md, "Decoding and prompts").
+// Two small pages ahead of where w is read, where the processor's own prefetching has not been
+// (docs/PERFORMANCE.md, "Decoding and prompts").
 template <class T>
 OUTSIZE_INLINE void prefetch_ahead(const T* w) {
   constexpr int64_t kBytesAhead = 8192, kLine = 64;
