@@ -20,12 +20,13 @@ namespace {
 constexpr std::int64_t kRotationBytes = std::int64_t{96} << 20;  // three times a large cache
 constexpr int kMaxSets = 8;
 constexpr double kEnoughSeconds = 0.01;
-constexpr int kMostTurns = 15;
+constexpr int kMostTurns = 12;
 constexpr size_t kHugePage = size_t{2} << 20;  // as an arena asks for
 constexpr std::int64_t kLine = 64;
-// One turn in so many finds its operands as if they had been written long ago: the mixture that
-// comes nearest to additions and norms within steps.
-constexpr int kStaleEvery = 4;
+// One turn in so many finds its operands as if they had been written long ago. It counts by the
+// share that comes nearest to additions and norms within steps.
+constexpr int kStaleEvery = 3;
+constexpr double kStaleShare = 0.25;
 
 // Ordinary numbers: zeros and denormals can run at another speed.
 template <class T, class Make>
@@ -194,7 +195,7 @@ double CallTimer::seconds(const OpSample& sample, int repeats) const {
     spent += seconds;
   }
   const double old = lower_quartile(std::move(stale)), young = lower_quartile(std::move(fresh));
-  return young + (old - young) / kStaleEvery;
+  return young + (old - young) * kStaleShare;
 }
 
 void CallTimer::leave_as_in_a_step(const OpSample& sample, const std::vector<TimerMemory>& operands,

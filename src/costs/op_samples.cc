@@ -24,8 +24,8 @@ namespace {
 constexpr std::int64_t kRowWidths[] = {320, 1088, 4416};
 constexpr std::int64_t kHeadWidths[] = {64, 128, 256};
 constexpr std::int64_t kPlainWidth = 1024;  // where the length of rows does not matter
-constexpr std::int64_t kTableElements = std::int64_t{128} << 20;  // as of a large vocabulary
-constexpr std::int64_t kSmallTableRows = 1024;                    // caches hold these
+constexpr std::int64_t kTableElements = std::int64_t{32} << 20;  // more than caches hold
+constexpr std::int64_t kSmallTableRows = 1024;                   // caches hold these
 constexpr std::int64_t kWidestTable = 2048;
 constexpr std::int64_t kTokensPerRow = 512;
 constexpr std::int64_t kHeadsPerGroup = 4;  // that share keys and values

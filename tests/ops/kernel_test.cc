@@ -128,8 +128,7 @@ TEST_P(Kernels, AgreeWithTheReference) {
   for (const auto& [kernel, elements] : compared_) EXPECT_GT(elements, 0) << kernel;
 }
 
-// ---- Results past the caches
-// ---------------------------------------------------------------------
+// ---- Results past the caches --------------------------------------------------------------------
 
 class LargeResults : public Kernels {
  protected:

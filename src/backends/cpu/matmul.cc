@@ -51,8 +51,8 @@ dnnl::matmul::primitive_desc make_descriptor(const MatmulSpec& spec) {
 }
 
 // oneDNN turns a transposed operand of 16-bit elements over bit by bit as it goes; turned over as a
-// whole beforehand the product, that included, is up to an eighth faster (docs/PERFORMANCE.md,
-// "Gradients of weights").
+// whole beforehand the product takes 5 to 7 % less, that included (docs/PERFORMANCE.md, "Gradients
+// of weights").
 constexpr std::int64_t kMostTurnedBytes = std::int64_t{64} << 20;
 
 std::int64_t turned_bytes(const MatmulSpec& spec) {
