@@ -38,8 +38,7 @@ double median(std::vector<double> values) {
 
 // The rates that a step is held against. Measured after the peak of memory has been read.
 FloorRates floor_rates(const BenchOptions& options, double gemm_gflops) {
-  constexpr std::int64_t kArrayBytes = 256 << 20;
-  const RamRates ram = measure_ram(kArrayBytes, 0.2);
+  const RamRates ram = measure_ram(0.2);
   return {gemm_gflops,
           std::max({ram.read_gb_per_second.median, ram.copy_gb_per_second.median,
                     ram.triad_gb_per_second.median}),

@@ -21,7 +21,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::int64_t kRamArrayBytes = 256 << 20;
 constexpr double kRateSeconds = 0.2;
 
 struct Options {
@@ -83,18 +82,21 @@ struct Times {
   std::vector<double> prompt, token, gemm, ram, reads;
 };
 
-void run_round(Generator& generator, const Options& options, DType dtype, Times& times) {
+void measure_rates(DType dtype, Times& times) {
+  times.gemm.push_back(measure_gemm_gflops(dtype, kRateSeconds));
+  times.ram.push_back(measure_ram(kRateSeconds).read_gb_per_second.median);
+}
+
+void run_round(Generator& generator, const Options& options, Times& times) {
   const auto prompt = random_prompt(options.prompt, generator.vocabulary());
   std::int32_t next = 0;
   const auto take = [&](std::int64_t, std::int64_t, const float* logits) {
     next = sample({logits, static_cast<size_t>(generator.vocabulary())}, {}, generator.past());
   };
-  times.gemm.push_back(measure_gemm_gflops(dtype, kRateSeconds));
   generator.reset();
   auto start = Clock::now();
   generator.append(prompt, take);
   times.prompt.push_back(seconds_since(start));
-  times.ram.push_back(measure_ram(kRamArrayBytes, kRateSeconds).read_gb_per_second.median);
   std::vector<double> each;
   for (std::int64_t i = 0; i < options.tokens; ++i) {
     start = Clock::now();
@@ -116,9 +118,12 @@ void bench_generate(const Options& options) {
   generator.load(source.weights());
   const double load_seconds = seconds_since(start);
   Times times;
-  for (int round = 0; round <= options.rounds; ++round) {
-    if (round == 1) times = {};  // the first touches fresh pages
-    run_round(generator, options, dtype, times);
+  run_round(generator, options, times);  // touches fresh pages
+  times = {};
+  const std::int64_t peak_bytes = peak_rss_bytes();  // before rates are measured in memory's size
+  for (int round = 0; round < options.rounds; ++round) {
+    measure_rates(dtype, times);
+    run_round(generator, options, times);
   }
   const TokenCost cost = token_cost(source.model(), dtype);
   const double gemm = median(times.gemm), ram = median(times.ram);
@@ -144,7 +149,7 @@ void bench_generate(const Options& options) {
       {"ram_gb_per_second", ram},
       {"load_seconds", load_seconds},
       {"threads", thread_count()},
-      {"peak_rss_bytes", peak_rss_bytes()}};
+      {"peak_rss_bytes", peak_bytes}};
   if (options.json)
     fmt::print("{}\n", result.dump());
   else

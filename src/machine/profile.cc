@@ -54,11 +54,9 @@ RamMachine profile_ram(const ProfileOptions& options) {
   ram.total_bytes = meminfo_bytes("MemTotal");
   ram.available_bytes = meminfo_bytes("MemAvailable");
   ram.limit_bytes = control_group_limit();
-  const std::int64_t room =
-      ram.limit_bytes ? std::min(*ram.limit_bytes, ram.available_bytes) : ram.available_bytes;
-  const std::int64_t array_bytes =
-      options.ram_array_bytes > 0 ? options.ram_array_bytes : ram_array_bytes(room);
-  const RamRates rates = measure_ram(array_bytes, options.ram_seconds);
+  const RamRates rates = options.ram_array_bytes > 0
+                             ? measure_ram(options.ram_array_bytes, options.ram_seconds)
+                             : measure_ram(options.ram_seconds);
   ram.read_gb_per_second = rates.read_gb_per_second;
   ram.copy_gb_per_second = rates.copy_gb_per_second;
   ram.triad_gb_per_second = rates.triad_gb_per_second;

@@ -14,6 +14,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "machine/host.h"
 
 namespace outsize {
 namespace {
@@ -78,6 +79,12 @@ std::int64_t ram_array_bytes(std::int64_t available_bytes) {
   const std::int64_t wanted =
       std::clamp(kCacheTimes * cache, std::int64_t{128} << 20, kMaxArrayBytes);
   return std::max(kMinArrayBytes, std::min(wanted, available_bytes / 8));
+}
+
+RamRates measure_ram(double seconds) {
+  const std::int64_t available = meminfo_bytes("MemAvailable");
+  return measure_ram(
+      ram_array_bytes(std::min(control_group_limit().value_or(available), available)), seconds);
 }
 
 RamRates measure_ram(std::int64_t array_bytes, double seconds) {

@@ -91,12 +91,11 @@ struct GradBiasKernel : Kernel {
 // Generating reads every weight for one row: the memory's rate, which oneDNN's blocked product
 // misses (it reorders w or leaves a thread idle).
 struct FewRowsKernel : Kernel {
-  static constexpr std::int64_t kMostRows = 4;
   explicit FewRowsKernel(const KernelQuery& query)
       : x(query.inputs[0]), out(query.inputs[1].shape[0]), y(query.outputs[0].dtype) {}
   static const char* probe(const KernelQuery& query) {
     const std::int64_t rows = query.inputs[0].shape[0];
-    return rows <= kMostRows ? nullptr : "more than four rows are oneDNN's";
+    return rows <= kMostFewRows ? nullptr : "more than four rows are oneDNN's";
   }
   static std::unique_ptr<Kernel> make(const KernelQuery& query) {
     return std::make_unique<FewRowsKernel>(query);

@@ -6,8 +6,11 @@
 
 namespace outsize {
 
+constexpr std::int64_t kMostFewRows = 4;
+
 // y[n,o] = sum over i of x[n,i]·w[o,i] (+ bias[o]) for the outputs [begin, end). y has x's type, or
-// is f32. `x` is [rows,in], dense, as `w` [out,in] and `y` [rows,out]; bias may be nullptr.
+// is f32. `x` is [rows,in], dense, as `w` [out,in] and `y` [rows,out]; bias may be nullptr. At most
+// kMostFewRows rows.
 struct FewRows {
   const void* x = nullptr;
   const void* w = nullptr;
