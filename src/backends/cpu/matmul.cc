@@ -3,6 +3,7 @@
 #include <cstring>
 #include <dnnl.hpp>
 
+#include "backends/cpu/pack.h"
 #include "backends/cpu/transpose.h"
 #include "core/error.h"
 #include "core/parallel.h"
@@ -23,14 +24,20 @@ memory::data_type to_dnnl(DType dtype) {
   return dtype == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
 }
 
+// As `pack` writes it.
+memory::desc describe_packed(std::int64_t k, std::int64_t n, DType dtype) {
+  const auto tag =
+      dtype == DType::bf16 ? memory::format_tag::BA16a64b2a : memory::format_tag::BA16a64b;
+  return memory::desc({k, n}, to_dnnl(dtype), tag);
+}
+
 memory::desc describe(std::int64_t rows, std::int64_t columns, DType dtype, bool transposed) {
   const memory::dims strides = transposed ? memory::dims{1, rows} : memory::dims{columns, 1};
   return memory::desc({rows, columns}, to_dnnl(dtype), strides);
 }
 
-dnnl::matmul::primitive_desc make_descriptor(const MatmulSpec& spec) {
+dnnl::matmul::primitive_desc make_descriptor(const MatmulSpec& spec, const memory::desc& b) {
   const memory::desc a = describe(spec.m, spec.k, spec.operand, spec.transpose_a);
-  const memory::desc b = describe(spec.k, spec.n, spec.operand, spec.transpose_b);
   const memory::desc c = describe(spec.m, spec.n, spec.result, false);
   const memory::desc bias({1, spec.n}, memory::data_type::f32, memory::format_tag::ab);
   dnnl::primitive_attr attr;
@@ -55,16 +62,32 @@ dnnl::matmul::primitive_desc make_descriptor(const MatmulSpec& spec) {
 // of weights").
 constexpr std::int64_t kMostTurnedBytes = std::int64_t{64} << 20;
 
+// oneDNN packs a plain right operand as it goes, too, but products take 3 to 30 % less where it is
+// packed as a whole beforehand, that included (docs/PERFORMANCE.md, "Packed operands").
+constexpr std::int64_t kMostPackedBytes = std::int64_t{128} << 20;
+
 std::int64_t turned_bytes(const MatmulSpec& spec) {
   const std::int64_t bytes = spec.m * spec.k * size_of(spec.operand);
   const bool turns = spec.transpose_a && spec.operand == DType::bf16 && bytes <= kMostTurnedBytes;
   return turns ? (bytes + kAlignment - 1) / kAlignment * kAlignment : 0;
 }
 
-// The product that oneDNN runs.
-dnnl::matmul::primitive_desc descriptor_of(MatmulSpec spec) {
+// The product that oneDNN runs: with b packed where that pays and oneDNN would pack it so itself.
+struct Chosen {
+  dnnl::matmul::primitive_desc product;
+  bool packs;
+};
+
+Chosen choose(MatmulSpec spec) {
   if (turned_bytes(spec) > 0) spec.transpose_a = false;
-  return make_descriptor(spec);
+  if (packed_bytes(spec.k, spec.n, spec.operand) <= kMostPackedBytes) {
+    const memory::desc any({spec.k, spec.n}, to_dnnl(spec.operand), memory::format_tag::any);
+    const auto product = make_descriptor(spec, any);
+    if (product.weights_desc() == describe_packed(spec.k, spec.n, spec.operand))
+      return {product, true};
+  }
+  const memory::desc b = describe(spec.k, spec.n, spec.operand, spec.transpose_b);
+  return {make_descriptor(spec, b), false};
 }
 
 bool is_empty(const MatmulSpec& spec) {
@@ -75,6 +98,7 @@ bool is_empty(const MatmulSpec& spec) {
 
 struct Matmul::Impl {
   MatmulSpec spec;
+  std::int64_t turned = 0, packed = 0;  // bytes
   memory::desc a, b, c, bias, scratch;
   dnnl::matmul primitive;
 };
@@ -87,7 +111,7 @@ const char* matmul_unsupported(const MatmulSpec& spec) {
   if (spec.accumulate && spec.result != DType::f32) return "accumulates only in f32";
   if (is_empty(spec)) return nullptr;
   try {
-    descriptor_of(spec);
+    choose(spec);
     return nullptr;
   } catch (const dnnl::error&) {
     return "oneDNN has no kernel for these dtypes on this processor";
@@ -101,7 +125,9 @@ Matmul::Matmul(const MatmulSpec& spec) : impl_(std::make_unique<Impl>()) {
   thread_count();  // fixes oneDNN's team before its primitives partition their work
   impl_->spec = spec;
   if (is_empty(spec)) return;
-  const auto descriptor = descriptor_of(spec);
+  const auto [descriptor, packs] = choose(spec);
+  impl_->turned = turned_bytes(spec);
+  impl_->packed = packs ? packed_bytes(spec.k, spec.n, spec.operand) : 0;
   impl_->a = descriptor.src_desc();
   impl_->b = descriptor.weights_desc();
   impl_->c = descriptor.dst_desc();
@@ -116,7 +142,7 @@ Matmul& Matmul::operator=(Matmul&&) noexcept = default;
 
 std::int64_t Matmul::workspace_bytes() const {
   if (is_empty(impl_->spec)) return 0;
-  return turned_bytes(impl_->spec) + static_cast<std::int64_t>(impl_->scratch.get_size());
+  return impl_->turned + impl_->packed + static_cast<std::int64_t>(impl_->scratch.get_size());
 }
 
 Status Matmul::run(const void* a, const void* b, const float* bias, void* c,
@@ -127,12 +153,17 @@ Status Matmul::run(const void* a, const void* b, const float* bias, void* c,
     if (clear) std::memset(c, 0, static_cast<size_t>(spec.m * spec.n * size_of(spec.result)));
     return {};
   }
-  const std::int64_t turned = turned_bytes(spec);
-  if (turned > 0) {
-    transpose_16_bit(a, spec.k, spec.m, workspace);
-    a = workspace;
+  char* scratch = static_cast<char*>(workspace);
+  if (impl_->turned > 0) {
+    transpose_16_bit(a, spec.k, spec.m, scratch);
+    a = scratch;
+    scratch += impl_->turned;
   }
-  char* scratch = static_cast<char*>(workspace) + turned;
+  if (impl_->packed > 0) {
+    pack(b, spec.k, spec.n, spec.operand, spec.transpose_b, scratch);
+    b = scratch;
+    scratch += impl_->packed;
+  }
   try {
     thread_local dnnl::stream stream(cpu_engine());
     auto bind = [](const memory::desc& desc, const void* data) {

@@ -36,7 +36,7 @@ class Matmul {
   Matmul(Matmul&&) noexcept;
   Matmul& operator=(Matmul&&) noexcept;
 
-  // Of oneDNN's scratchpad, and of a transposed bf16 `a` turned over.
+  // Of oneDNN's scratchpad, of a transposed bf16 `a` turned over, and of b packed.
   std::int64_t workspace_bytes() const;
   // Blocks until done. `bias` is nullptr unless the spec has one. Same bits on every repeat with
   // the same thread count.

@@ -14,8 +14,6 @@ constexpr std::int64_t kSide = 8;           // of a tile in registers
 constexpr std::int64_t kLineElements = 32;  // of a cache line
 constexpr std::int64_t kTaskColumns = 128;  // memory gives whole runs of a row
 constexpr std::int64_t kLineBytes = 64;
-// A result of so many bytes the product still finds in a cache.
-constexpr std::int64_t kCachedBytes = std::int64_t{2} << 20;
 
 struct Matrices {
   const std::uint16_t* from;
@@ -99,9 +97,8 @@ void turn_columns(const Matrices& m, std::int64_t begin, std::int64_t end) {
 }  // namespace
 
 void transpose_16_bit(const void* from, std::int64_t rows, std::int64_t columns, void* to) {
-  const bool whole_lines =
+  const bool streams =
       rows % kLineElements == 0 && reinterpret_cast<std::uintptr_t>(to) % kLineBytes == 0;
-  const bool streams = whole_lines && 2 * rows * columns > kCachedBytes;
   const Matrices m{static_cast<const std::uint16_t*>(from), static_cast<std::uint16_t*>(to), rows,
                    columns, streams};
   parallel_for(columns, kTaskColumns,

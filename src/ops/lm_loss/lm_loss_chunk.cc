@@ -215,17 +215,20 @@ void LmLossChunk::join_parts_of(std::int64_t row, bool with_gradient) const {
 const void* LmLossChunk::logits_gradient(std::int64_t block) const {
   float* tile = scratch_.tiles + products_.rows * sizes_.first_word(block);
   if (sizes_.dtype == DType::f32) {
-    scale_rows(block, tile, tile, vector_kernels().scale_f32, [](float x) { return x; });
+    scale_rows<float>(block, tile, {tile, false}, vector_kernels().scale_f32,
+                      [](float x) { return x; });
     return tile;
   }
-  scale_rows(block, tile, scratch_.narrow, vector_kernels().scale_bf16,
-             [](float x) { return to_bf16(x).bits; });
+  const std::int64_t bytes = products_.rows * sizes_.words(block) * size_of(DType::bf16);
+  scale_rows<std::uint16_t>(block, tile, result(scratch_.narrow, bytes),
+                            vector_kernels().scale_bf16, [](float x) { return to_bf16(x).bits; });
   return scratch_.narrow;
 }
 
 template <class T, class Scale, class Round>
-void LmLossChunk::scale_rows(std::int64_t block, const float* tile, T* out, Scale scale,
+void LmLossChunk::scale_rows(std::int64_t block, const float* tile, Result result, Scale scale,
                              Round round) const {
+  T* out = static_cast<T*>(result.data);
   const std::int64_t words = sizes_.words(block);
   const auto one = static_cast<float>(dloss());
   parallel_for(products_.rows, kRowsPerTask, [&](std::int64_t begin, std::int64_t end) {
@@ -238,7 +241,7 @@ void LmLossChunk::scale_rows(std::int64_t block, const float* tile, T* out, Scal
       const float factor = scratch_.factors[block * sizes_.chunk_rows + r];
       const std::int64_t word = target_in(block, r);
       const float at_target = word >= 0 ? exponentials[word] * factor - one : 0.0f;
-      scale(out + r * words, exponentials, words, factor);
+      scale({out + r * words, result.streams}, exponentials, words, factor);
       if (word >= 0) out[r * words + word] = round(at_target);
     }
   });
@@ -250,7 +253,7 @@ void LmLossChunk::scatter_dx() const {
     const float* from = scratch_.dx + r * sizes_.width;
     char* to = static_cast<char*>(args_.outputs[0]) + indices_[r] * sizes_.row_bytes();
     if (sizes_.dtype == DType::bf16)
-      table.scale_bf16(reinterpret_cast<std::uint16_t*>(to), from, sizes_.width, 1.0f);
+      table.scale_bf16({to, false}, from, sizes_.width, 1.0f);
     else
       std::memcpy(to, from, static_cast<size_t>(sizes_.row_bytes()));
   }

@@ -99,7 +99,8 @@ class LmLossChunk {
   // (softmax − [v == target]) · dloss of a block, in the dtype of the products.
   const void* logits_gradient(std::int64_t block) const;
   template <class T, class Scale, class Round>
-  void scale_rows(std::int64_t block, const float* tile, T* out, Scale scale, Round round) const;
+  void scale_rows(std::int64_t block, const float* tile, Result out, Scale scale,
+                  Round round) const;
   void scatter_dx() const;
   double dloss() const { return *static_cast<const double*>(args_.inputs[3]); }
 

@@ -56,13 +56,11 @@ SoftmaxPart exponentials(float* logits, int64_t count) {
 }
 
 template <class T>
-void scale(T* out, const float* values, int64_t count, float factor) {
-  int64_t v = 0;
-  for (; v + kLanes <= count; v += kLanes) store(out + v, load(values + v) * factor);
-  if (v < count) {
-    const int left = static_cast<int>(count - v);
-    store_n(out + v, load_n(values + v, left) * factor, left);
-  }
+void scale(Result out, const float* values, int64_t count, float factor) {
+  const Target<T> to = target<T>(out);
+  each_vector(0, count, [=](int64_t v, auto lanes) {
+    store(to, v, load(values + v, lanes) * factor, lanes);
+  });
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "core/streaming.h"
+
 namespace outsize {
 
 // Of some logits of a row: their maximum, and the sum of exp(logit − maximum).
@@ -15,9 +17,9 @@ struct LmLossKernels {
   SoftmaxPart (*part)(const float* logits, std::int64_t count);
   // The same, and in place: logits[v] becomes exp(logits[v] − maximum).
   SoftmaxPart (*exponentials)(float* logits, std::int64_t count);
-  // out[v] = values[v] · factor; `out` may be `values`.
-  void (*scale_f32)(float* out, const float* values, std::int64_t count, float factor);
-  void (*scale_bf16)(std::uint16_t* out, const float* values, std::int64_t count, float factor);
+  // out[v] = values[v] · factor; `out` may be `values`, unless it streams.
+  void (*scale_f32)(Result out, const float* values, std::int64_t count, float factor);
+  void (*scale_bf16)(Result out, const float* values, std::int64_t count, float factor);
 };
 
 namespace isa_baseline {
