@@ -82,8 +82,9 @@ void bench_step(const BenchOptions& options) {
       {"threads", thread_count()},
       {"arena_bytes", engine.arena_bytes()},
       {"streams", streams_to_json(engine)},
-      {"predicted_seconds",
-       run.forecast() ? nlohmann::json(run.forecast()->step().seconds) : nlohmann::json(nullptr)},
+      {"predicted_seconds", run.forecast() ? nlohmann::json(run.forecast()->seconds(
+                                                 1.0 / static_cast<double>(how.target_every)))
+                                           : nlohmann::json(nullptr)},
       {"peak_rss_bytes", peak_rss_bytes()}};
   std::optional<FloorRates> rates;
   if (options.profile) rates = floor_rates(options, rate);

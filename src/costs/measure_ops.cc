@@ -47,10 +47,13 @@ OpCall product_call(GemmForm form, DType dtype, const GemmShape& s) {
 void measure_products(const MeasureOptions& options, const CallTimer& timer, DType dtype,
                       Machine& machine) {
   const auto& sides = options.product_sides;
+  std::vector<std::int64_t> rows = sides;
+  rows.push_back(options.few_rows);
   for (const GemmForm form : {GemmForm::nt, GemmForm::nn, GemmForm::tn, GemmForm::tn_add}) {
     say(options, fmt::format("products of training, {} {}", name_of(dtype), name_of(form)));
-    for (const std::int64_t m : sides)
-      for (const std::int64_t k : sides)
+    const bool sums_rows = form == GemmForm::tn || form == GemmForm::tn_add;
+    for (const std::int64_t m : sums_rows ? sides : rows)
+      for (const std::int64_t k : sums_rows ? rows : sides)
         for (const std::int64_t n : sides) {
           const GemmShape shape{m, k, n};
           const double seconds =

@@ -13,6 +13,8 @@ namespace outsize {
 struct MeasureOptions {
   // Sides of the grid of products; every combination is measured.
   std::vector<std::int64_t> product_sides = {128, 640, 2560};
+  // Another one for rows of tokens: few of them are another matter.
+  std::int64_t few_rows = 16;
   // Elements of the values that other ops are measured on, ascending.
   std::vector<std::int64_t> elements = {1 << 18, 3 << 19, 3 << 21};
   int repeats = 3;

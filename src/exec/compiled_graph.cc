@@ -84,10 +84,15 @@ CompiledGraph compile(const Graph& graph, const std::set<ValueId>& external, Ker
 SegmentProfile::Seconds CompiledGraph::seconds(const OpPrice& price) const {
   SegmentProfile::Seconds sum;
   for (const Step& step : steps) {
-    const double seconds = price(*step.call);
-    const char* depends = step.call->op->time_depends_on;
-    sum.all += seconds;
-    if (depends != nullptr && std::string_view(depends) == "targets") sum.targets += seconds;
+    sum.all += price(*step.call);
+    const auto with_targets = step.call->op->with_targets;
+    if (with_targets == nullptr) continue;
+    sum.targets.resize(kTargetPrices);
+    double share = 1;
+    for (double& seconds : sum.targets) {
+      seconds += price(with_targets(*step.call, share));
+      share /= 2;
+    }
   }
   return sum;
 }

@@ -121,6 +121,8 @@ struct BadSample {
 
 // ---- Definition --------------------------------------------------------------------------------
 
+struct OpCall;
+
 struct OpDef {
   const char* name;
   // Output types from input types; throws InvalidArgument "[op] what; got …; expected …".
@@ -146,6 +148,9 @@ struct OpDef {
   // What of the data its time hangs on, for people ("targets"); nullptr: types alone decide. Costs
   // then assume the most work.
   const char* time_depends_on = nullptr;
+  // Where that is the targets: the call that does as much work as this one with targets at a share,
+  // in (0, 1], of its positions.
+  OpCall (*with_targets)(OpCall call, double share) = nullptr;
 };
 
 // One use of an op with all that decides its time but the data.

@@ -24,6 +24,14 @@ const char* name_of(BufferKind kind) {
   return "workspace";
 }
 
+double at_target_share(const std::vector<double>& prices, double share) {
+  double upper = 1;
+  for (size_t i = 0; i + 1 < prices.size(); ++i, upper /= 2)
+    if (share >= upper / 2)
+      return prices[i + 1] + (prices[i] - prices[i + 1]) * (2 * share / upper - 1);
+  return prices.empty() ? 0 : prices.back() * share / upper;
+}
+
 const char* name_of(Resource resource) {
   switch (resource) {
     case Resource::cpu:

@@ -110,9 +110,16 @@ struct Task {
   BufferIds reads, writes;      // buffers; a buffer updated in place is in both
   double flops = 0, bytes = 0;  // work, for predictions and the trace
   double seconds = 0;  // on a machine with nothing beside it; 0 where nobody priced the plan
-  // The part of `seconds` that shrinks with the share of positions that have a target.
-  double target_seconds = 0;
+  // The part of `seconds` that hangs on targets: with one at every position, at half of them, at a
+  // quarter, and so on kTargetPrices times. Empty: nothing does.
+  std::vector<double> target_seconds;
 };
+
+// Shares of positions at which work that hangs on targets is priced: 1, 1/2, … 1/128.
+constexpr int kTargetPrices = 8;
+// What such prices (or any other numbers at those shares) make of a share in [0, 1]: straight
+// between two of them, in proportion below the last.
+double at_target_share(const std::vector<double>& prices, double share);
 
 // When a task ran, or shall run.
 struct TaskTime {

@@ -19,7 +19,8 @@ struct SegmentProfile {
   // On the machine that the plan is for; all 0 when none is known. Backward: when its parameter
   // gradients start anew, and when they add to earlier ones.
   struct Seconds {
-    double all = 0, targets = 0;  // as Task::seconds and target_seconds
+    double all = 0;
+    std::vector<double> targets;  // as Task::seconds and target_seconds
   };
   Seconds forward_seconds, backward_seconds, adding_backward_seconds;
   // Values of the forward graph kept for backward, results of nodes only, in Backward::saved order

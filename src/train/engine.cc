@@ -134,7 +134,10 @@ void TrainingEngine::plan_training(const PlanningOptions& options) {
     request = choose_store(request, options, simulated(machine));
   }
   if (options.machine == nullptr)  // good enough to choose by, not to tell anyone
-    for (Task& task : plan_.tasks) task.seconds = task.target_seconds = 0;
+    for (Task& task : plan_.tasks) {
+      task.seconds = 0;
+      task.target_seconds.clear();
+    }
   arena_bytes_ = plan_.arena_bytes;
   if (knobs_.deferred) plan_deferred(request);
   if (plan_.log_bytes > 0) {

@@ -152,17 +152,23 @@ Machine typical_machine() {
 
 Simulation play(const Plan& plan, const Machine& machine, double target_share) {
   Plan thinned = plan;
-  for (Task& task : thinned.tasks) task.seconds -= (1 - target_share) * task.target_seconds;
+  for (Task& task : thinned.tasks)
+    if (!task.target_seconds.empty())
+      task.seconds +=
+          at_target_share(task.target_seconds, target_share) - task.target_seconds.front();
   return simulate(thinned, simulated(machine));
 }
 
 Forecast::Forecast(const Plan& plan, const Machine& machine) {
   full_ = simulate(plan, simulated(machine));
   seconds_without_targets_ = play(plan, machine, 0).seconds;
+  double share = 1;
+  for (int i = 0; i < kTargetPrices; ++i, share /= 2)
+    target_seconds_.push_back(play(plan, machine, share).seconds - seconds_without_targets_);
 }
 
 double Forecast::seconds(double target_share) const {
-  return seconds_without_targets_ + (full_.seconds - seconds_without_targets_) * target_share;
+  return seconds_without_targets_ + at_target_share(target_seconds_, target_share);
 }
 
 Forecast::Limit Forecast::limit() const {

@@ -54,6 +54,7 @@ class Forecast {
  private:
   Simulation full_;
   double seconds_without_targets_;
+  std::vector<double> target_seconds_;  // as Task::target_seconds, of the step
 };
 
 // "2.35 s foretold = 871 tok/s …", one line per thing to know; `tokens` of a step, `steps` of the

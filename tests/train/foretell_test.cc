@@ -9,7 +9,9 @@
 #include "core/error.h"
 #include "core/isa.h"
 #include "core/parallel.h"
+#include "exec/compiled_graph.h"
 #include "machine/machine_file.h"
+#include "ops/lm_loss/lm_loss.h"
 #include "tiny.h"
 #include "train/engine.h"
 #include "train/show_plan.h"
@@ -50,7 +52,10 @@ TEST(Foretell, EveryTaskHasATimeAndTheStepIsTheirSum) {
   double sum = 0;
   for (const Task& task : it.engine.plan().tasks) {
     EXPECT_GT(task.seconds, 0) << task_name(it.engine.program(), task);
-    EXPECT_LE(task.target_seconds, task.seconds);
+    if (!task.target_seconds.empty()) {
+      ASSERT_EQ(task.target_seconds.size(), kTargetPrices);
+      EXPECT_LE(task.target_seconds.front(), task.seconds);
+    }
     sum += task.seconds;
   }
   // One resource so far, so nothing overlaps.
@@ -65,6 +70,34 @@ TEST(Foretell, FasterMachinesAndFewerTargetsTakeLess) {
   EXPECT_LT(slow.forecast.seconds(0.1), slow.forecast.seconds(0.9));
   EXPECT_DOUBLE_EQ(slow.forecast.seconds(1), slow.forecast.step().seconds);
   EXPECT_GT(slow.forecast.seconds(0), 0);
+}
+
+TEST(Foretell, TargetsArePricedStraightBetweenHalves) {
+  const std::vector<double> prices = {8, 5, 3};  // at 1, 1/2, 1/4
+  EXPECT_DOUBLE_EQ(at_target_share(prices, 1), 8);
+  EXPECT_DOUBLE_EQ(at_target_share(prices, 0.75), 6.5);
+  EXPECT_DOUBLE_EQ(at_target_share(prices, 0.5), 5);
+  EXPECT_DOUBLE_EQ(at_target_share(prices, 0.375), 4);
+  EXPECT_DOUBLE_EQ(at_target_share(prices, 0.25), 3);
+  EXPECT_DOUBLE_EQ(at_target_share(prices, 0.125), 1.5);
+  EXPECT_DOUBLE_EQ(at_target_share(prices, 0), 0);
+  EXPECT_DOUBLE_EQ(at_target_share({}, 0.5), 0);
+}
+
+// A head with few targets reads and writes whole weights for few rows.
+TEST(Foretell, FewTargetsTakeMoreThanTheirShare) {
+  const auto price = [](const OpCall& call) {
+    return 1.0 + static_cast<double>(call.inputs[0].shape[0]);
+  };
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::f32, {1024, 4}});
+  const ValueId w = graph.add_parameter("w", {DType::f32, {50, 4}});
+  const ValueId targets = graph.add_input("targets", {DType::i32, {1024}});
+  graph.add_output("loss", lm_loss(graph, x, w, targets));
+  KernelCache kernels;
+  const auto seconds = compile(graph, {}, kernels).seconds(price);
+  EXPECT_EQ(seconds.all, 1025);
+  EXPECT_THAT(seconds.targets, testing::ElementsAre(1025, 513, 257, 129, 65, 33, 17, 17));
 }
 
 TEST(Foretell, PlansWithoutAMachineHaveNoTime) {

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "graph/differentiate.h"
+#include "ops/lm_loss/lm_loss_chunk.h"
 #include "ops/lm_loss/lm_loss_cpu.h"
 
 namespace outsize {
@@ -149,6 +150,14 @@ Cost cost_grad(const KernelQuery& query) {
   return products(query, 3);
 }
 
+// As many rows as have a target, which fill at least the smallest chunk.
+OpCall with_targets(OpCall call, double share) {
+  Shape& shape = call.inputs[0].shape;
+  const auto count = static_cast<std::int64_t>(std::ceil(static_cast<double>(shape[0]) * share));
+  shape = {std::max(count, std::min(shape[0], kLmLossSmallestChunk)), shape[1]};
+  return call;
+}
+
 void gradient(GradContext& context) {
   const auto outputs = context.add_node(
       lm_loss_grad_op(), context.attrs(),
@@ -199,7 +208,8 @@ const OpDef& lm_loss_op() {
                            .samples = samples,
                            .bad_samples = bad_samples,
                            .products = products_forward,
-                           .time_depends_on = "targets"};
+                           .time_depends_on = "targets",
+                           .with_targets = with_targets};
   return op;
 }
 
@@ -212,7 +222,8 @@ const OpDef& lm_loss_grad_op() {
                            .accumulating_outputs = 2,
                            .gradient_of = &lm_loss_op(),
                            .products = products_grad,
-                           .time_depends_on = "targets"};
+                           .time_depends_on = "targets",
+                           .with_targets = with_targets};
   return op;
 }
 
