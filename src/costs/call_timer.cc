@@ -28,6 +28,11 @@ constexpr std::int64_t kLine = 64;
 constexpr int kStaleEvery = 3;
 constexpr double kStaleShare = 0.25;
 
+struct Bytes {
+  char* data;
+  std::int64_t count;
+};
+
 // Ordinary numbers: zeros and denormals can run at another speed.
 template <class T, class Make>
 void fill_with(char* data, std::int64_t count, Make&& make) {
@@ -51,42 +56,48 @@ void fill_floats(const ValueType& type, char* data) {
     fill_with<float>(data, count, [](float value) { return value; });
 }
 
+// One of more than `most` bytes is a table: of any values, and much dearer to fill than a launch is
+// to time. It lies in `table`, which is filled once.
 struct Operands {
-  explicit Operands(const OpCall& call) {
-    for (const ValueType& type : call.inputs) {
-      char* data = add(type);
-      if (type.dtype != DType::i32) fill_floats(type, data);
-      inputs.push_back(data);
-    }
-    for (const ValueType& type : call.outputs) {
-      outputs.push_back(add(type));
-      std::memset(outputs.back(), 0, static_cast<size_t>(type.bytes()));
-    }
+  Operands(const OpCall& call, std::int64_t most, TimerMemory& table) {
+    const auto add = [&](const ValueType& type) {
+      if (type.bytes() > most) {
+        if (table.bytes() < type.bytes()) {
+          table = TimerMemory(type.bytes());
+          std::memset(table.data(), 0, static_cast<size_t>(table.bytes()));
+        }
+        memory.push_back({table.data(), type.bytes()});
+      } else {
+        owned_.emplace_back(type.bytes());
+        memory.push_back({owned_.back().data(), type.bytes()});
+        if (type.dtype != DType::i32) fill_floats(type, memory.back().data);
+      }
+      return memory.back().data;
+    };
+    for (const ValueType& type : call.inputs) inputs.push_back(add(type));
+    for (const ValueType& type : call.outputs) outputs.push_back(add(type));
   }
 
-  std::vector<TimerMemory> memory;  // of the inputs, then of the outputs
+  std::vector<Bytes> memory;  // of the inputs, then of the outputs
   std::vector<const void*> inputs;
   std::vector<void*> outputs;
 
  private:
-  char* add(const ValueType& type) {
-    memory.emplace_back(type.bytes());
-    return memory.back().data();
-  }
+  std::vector<TimerMemory> owned_;
 };
 
 // body(line) for every line of a cache, split over the threads as kernels split rows.
 template <class Body>
-void each_line(const TimerMemory& memory, Body&& body) {
-  const std::int64_t lines = memory.bytes() / kLine;
+void each_line(const Bytes& memory, Body&& body) {
+  const std::int64_t lines = memory.count / kLine;
   const std::int64_t each = (lines + thread_count() - 1) / thread_count();
   parallel_for(lines, each, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) body(memory.data() + i * kLine);
+    for (std::int64_t i = begin; i < end; ++i) body(memory.data + i * kLine);
   });
 }
 
 // The values stay; they then lie where vector kernels leave what they write.
-void write_past_caches(const TimerMemory& memory) {
+void write_past_caches(const Bytes& memory) {
   each_line(memory, [](char* line) {
     auto* words = reinterpret_cast<__m128i*>(line);
     for (int i = 0; i < 4; ++i) _mm_stream_si128(words + i, _mm_load_si128(words + i));
@@ -94,24 +105,24 @@ void write_past_caches(const TimerMemory& memory) {
 }
 
 // … or where products do.
-void write_through_caches(const TimerMemory& memory) {
+void write_through_caches(const Bytes& memory) {
   each_line(memory, [](volatile char* line) { *line = *line; });
 }
 
 // … or where attention does, whose threads take heads.
-void write_by_heads(const TimerMemory& memory) {
+void write_by_heads(const Bytes& memory) {
   constexpr std::int64_t kHeadBytes = 128;
-  const std::int64_t heads = memory.bytes() / kHeadBytes, threads = thread_count();
+  const std::int64_t heads = memory.count / kHeadBytes, threads = thread_count();
   parallel_for(threads, 1, [&](std::int64_t thread, std::int64_t) {
     for (std::int64_t head = thread; head < heads; head += threads)
       for (std::int64_t at = 0; at < kHeadBytes; at += kLine) {
-        volatile char* line = memory.data() + head * kHeadBytes + at;
+        volatile char* line = memory.data + head * kHeadBytes + at;
         *line = *line;
       }
   });
 }
 
-void read(const TimerMemory& memory) {
+void read(const Bytes& memory) {
   each_line(memory, [](volatile char* line) { static_cast<void>(*line); });
 }
 
@@ -121,7 +132,19 @@ void draw_integers(const OpSample& sample, const Operands& operands, int turn) {
   for (size_t i = 0; i < types.size(); ++i)
     if (types[i].dtype == DType::i32)
       sample.fill(types[i], static_cast<std::uint64_t>(turn),
-                  reinterpret_cast<std::int32_t*>(operands.memory[i].data()));
+                  reinterpret_cast<std::int32_t*>(operands.memory[i].data));
+}
+
+void leave_as_in_a_step(const OpSample& sample, const Operands& operands, const Bytes& others,
+                        bool long_ago) {
+  for (const Bytes& memory : operands.memory)
+    if (memory.count <= others.count) write_past_caches(memory);
+  if (long_ago) read(others);
+  if (sample.left == Left::by_product_with_table || sample.left == Left::by_attention_with_table)
+    read(operands.memory[1]);
+  if (sample.left == Left::by_product_with_table || (sample.left == Left::by_product && !long_ago))
+    write_through_caches(operands.memory[0]);
+  if (sample.left == Left::by_attention_with_table) write_by_heads(operands.memory[0]);
 }
 
 template <class Work>
@@ -169,12 +192,13 @@ double time_work(const std::function<void(int turn)>& work, int repeats) {
   return lower_quartile(std::move(samples));
 }
 
-CallTimer::CallTimer(std::int64_t cache_bytes) : others_(cache_bytes) {
+CallTimer::CallTimer(std::int64_t cache_bytes) : others_(cache_bytes), table_(0) {
   std::memset(others_.data(), 0, static_cast<size_t>(others_.bytes()));
 }
 
-double CallTimer::seconds(const OpSample& sample, int repeats) const {
-  const Operands operands(sample.call);
+double CallTimer::seconds(const OpSample& sample, int repeats) {
+  const Operands operands(sample.call, others_.bytes(), table_);
+  const Bytes others{others_.data(), others_.bytes()};
   const auto kernel = make_kernel(*sample.call.op, sample.call.query());
   const TimerMemory workspace(kernel->workspace_bytes());
   const auto launch = [&] {
@@ -188,7 +212,7 @@ double CallTimer::seconds(const OpSample& sample, int repeats) const {
        ++turn) {
     const bool is_stale = turn % kStaleEvery == 0;
     draw_integers(sample, operands, turn);
-    leave_as_in_a_step(sample, operands.memory, is_stale || sample.left == Left::long_ago);
+    leave_as_in_a_step(sample, operands, others, is_stale || sample.left == Left::long_ago);
     const double seconds = seconds_of(launch);
     if (turn == 0) continue;
     (is_stale ? stale : fresh).push_back(seconds);
@@ -196,15 +220,6 @@ double CallTimer::seconds(const OpSample& sample, int repeats) const {
   }
   const double old = lower_quartile(std::move(stale)), young = lower_quartile(std::move(fresh));
   return young + (old - young) * kStaleShare;
-}
-
-void CallTimer::leave_as_in_a_step(const OpSample& sample, const std::vector<TimerMemory>& operands,
-                                   bool long_ago) const {
-  for (const TimerMemory& memory : operands)
-    if (memory.bytes() < others_.bytes()) write_past_caches(memory);
-  if (long_ago) read(others_);
-  if (sample.left == Left::by_product) write_through_caches(operands[0]);
-  if (sample.left == Left::by_attention) write_by_heads(operands[0]);
 }
 
 }  // namespace outsize

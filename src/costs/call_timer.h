@@ -3,8 +3,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
-#include <vector>
+#include <utility>
 
 #include "graph/op.h"
 
@@ -18,7 +17,11 @@ class TimerMemory {
   TimerMemory(TimerMemory&& other) noexcept : data_(other.data_), bytes_(other.bytes_) {
     other.data_ = nullptr;
   }
-  TimerMemory& operator=(TimerMemory&&) = delete;
+  TimerMemory& operator=(TimerMemory&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
   char* data() const { return data_; }
   std::int64_t bytes() const { return bytes_; }
 
@@ -34,10 +37,11 @@ using FillIntegers =
 // Where the first input of an op lies when the op's turn comes within a step; everything else was
 // written past the caches just before, or long ago.
 enum class Left {
-  past_caches,   // as vector kernels leave what they write
-  by_product,    // in the caches of the cores that will read it
-  by_attention,  // in caches, but of cores that took heads, not rows
-  long_ago,      // as all else that the op finds: it stands at an end of the step
+  past_caches,              // as vector kernels leave what they write
+  by_product,               // mostly in the caches of the cores that will read it
+  by_product_with_table,    // always so, and the second input was read a moment ago
+  by_attention_with_table,  // in caches, but of cores that took heads, not rows
+  long_ago,                 // as all else that the op finds: it stands at an end of the step
 };
 
 // A call that stands for an op at a size.
@@ -54,15 +58,13 @@ class CallTimer {
   // Takes `cache_bytes` of memory, which should be more than caches hold. Throws OutOfMemory.
   explicit CallTimer(std::int64_t cache_bytes);
 
-  // Seconds of a launch, of at least `repeats` after one more. Throws OutOfMemory, and Internal
-  // when the kernel fails.
-  double seconds(const OpSample& sample, int repeats) const;
+  // Seconds of a launch, of at least `repeats` after one more. At most one operand may be larger
+  // than `cache_bytes`. Throws OutOfMemory, and Internal when the kernel fails.
+  double seconds(const OpSample& sample, int repeats);
 
  private:
-  void leave_as_in_a_step(const OpSample& sample, const std::vector<TimerMemory>& operands,
-                          bool long_ago) const;
-
   TimerMemory others_;  // what else fills the caches
+  TimerMemory table_;   // stands for the largest operand of one call after the other
 };
 
 // Lower quartile of the seconds of any work, at least `repeats` times after once more; `turn`

@@ -44,7 +44,7 @@ OpCall product_call(GemmForm form, DType dtype, const GemmShape& s) {
   return call;
 }
 
-void measure_products(const MeasureOptions& options, const CallTimer& timer, DType dtype,
+void measure_products(const MeasureOptions& options, CallTimer& timer, DType dtype,
                       Machine& machine) {
   const auto& sides = options.product_sides;
   std::vector<std::int64_t> rows = sides;
@@ -92,7 +92,7 @@ class Curves {
   Machine& machine_;
 };
 
-void measure_vector_ops(const MeasureOptions& options, const CallTimer& timer, DType dtype,
+void measure_vector_ops(const MeasureOptions& options, CallTimer& timer, DType dtype,
                         Machine& machine) {
   say(options, fmt::format("ops, {}", name_of(dtype)));
   Curves curves(machine);
@@ -184,7 +184,7 @@ void measure_optimizers(const MeasureOptions& options, Machine& machine) {
 }  // namespace
 
 void measure_costs(const MeasureOptions& options, Machine& machine) {
-  const CallTimer timer(options.cache_bytes);
+  CallTimer timer(options.cache_bytes);
   for (const DType dtype : kDTypes) {
     // Without products of its own kind a dtype runs on the references: nobody trains with those.
     if (dtype == DType::bf16 && !machine.cpu.gemm_bf16_gflops) continue;
