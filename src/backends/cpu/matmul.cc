@@ -7,6 +7,7 @@
 #include "backends/cpu/transpose.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "core/round_up.h"
 
 namespace outsize {
 namespace {
@@ -69,7 +70,7 @@ constexpr std::int64_t kMostPackedBytes = std::int64_t{128} << 20;
 std::int64_t turned_bytes(const MatmulSpec& spec) {
   const std::int64_t bytes = spec.m * spec.k * size_of(spec.operand);
   const bool turns = spec.transpose_a && spec.operand == DType::bf16 && bytes <= kMostTurnedBytes;
-  return turns ? (bytes + kAlignment - 1) / kAlignment * kAlignment : 0;
+  return turns ? round_up(bytes, kAlignment) : 0;
 }
 
 // The product that oneDNN runs: with b packed where that pays and oneDNN would pack it so itself.

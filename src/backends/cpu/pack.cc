@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backends/cpu/stream_line.h"
 #include "core/parallel.h"
+#include "core/round_up.h"
 
 namespace outsize {
 namespace {
@@ -18,10 +20,6 @@ constexpr std::int64_t kRowsPerTask = 32;  // of words
 constexpr std::int64_t kBytesAhead = 4096;
 
 using Word = std::uint32_t;
-
-std::int64_t round_up(std::int64_t x, std::int64_t step) {
-  return (x + step - 1) / step * step;
-}
 
 struct Operand {
   const char* from;
@@ -51,10 +49,6 @@ __m128i load_part(const void* at) {
 // (core/streaming.h).
 void stream_part(__m128i part, Word* to) {
   _mm_stream_si128(reinterpret_cast<__m128i*>(to), part);
-}
-
-void stream_line(const Word* line, Word* to) {
-  for (std::int64_t i = 0; i < kSide; i += 4) stream_part(load_part(line + i), to + i);
 }
 
 void prefetch(const char* at, std::int64_t bytes) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backends/cpu/stream_line.h"
 #include "core/parallel.h"
 
 namespace outsize {
@@ -51,13 +52,10 @@ void turn_elements(const Matrices& m, std::int64_t row, std::int64_t row_end, st
 }
 
 void write_line(const std::uint16_t* line, std::uint16_t* to, bool streams) {
-  if (!streams) {
+  if (streams)
+    stream_line(line, to);
+  else
     std::memcpy(to, line, kLineBytes);
-    return;
-  }
-  for (std::int64_t i = 0; i < kLineElements; i += kSide)
-    _mm_stream_si128(reinterpret_cast<__m128i*>(to + i),
-                     _mm_load_si128(reinterpret_cast<const __m128i*>(line + i)));
 }
 
 // A block of lines. Each is read once and written once: rows are often a multiple of 4 KiB long,

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/parallel.h"
+#include "core/round_up.h"
 #include "ops/attention/attention_check.h"
 #include "ops/attention/attention_cpu.h"
 #include "ops/cached_attention/cached_attention_simd.h"
@@ -16,10 +17,6 @@ constexpr std::int64_t kFewTokens = 4;
 // Runs of keys per token: enough for many threads, few enough to join cheaply.
 constexpr std::int64_t kChunksMax = 64;
 constexpr std::int64_t kChunkKeysMin = 256;
-
-std::int64_t round_up(std::int64_t x, std::int64_t step) {
-  return (x + step - 1) / step * step;
-}
 
 // What both kernels share: the types, the check of `past`, the write of the new rows.
 struct Cache {
