@@ -5,6 +5,8 @@
 #include <cstring>
 #include <vector>
 
+#include "core/streaming.h"
+
 namespace outsize {
 namespace {
 
@@ -37,9 +39,10 @@ T at(const T* packed, std::int64_t words, std::int64_t row, std::int64_t column)
 
 // Every element and every filling zero, and nothing beside them.
 template <class T>
-void expect_packed(DType dtype, std::int64_t k, std::int64_t n, bool transposed) {
+void expect_packed_so(DType dtype, std::int64_t k, std::int64_t n, bool transposed) {
   SCOPED_TRACE(testing::Message() << name_of(dtype) << " " << k << " x " << n
-                                  << (transposed ? " transposed" : ""));
+                                  << (transposed ? " transposed" : "")
+                                  << (streams_results() ? " past the caches" : ""));
   std::vector<T> from(static_cast<size_t>(k * n));
   for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<T>((i * 2654435761u >> 5) | 1u);
   const std::int64_t bytes = packed_bytes(k, n, dtype);
@@ -59,6 +62,16 @@ void expect_packed(DType dtype, std::int64_t k, std::int64_t n, bool transposed)
     }
   EXPECT_EQ(wrong, 0);
   EXPECT_TRUE(to.end_is_untouched());
+}
+
+template <class T>
+void expect_packed(DType dtype, std::int64_t k, std::int64_t n, bool transposed) {
+  const bool before = streams_results();
+  for (const bool streams : {false, true}) {
+    set_streams_results(streams);
+    expect_packed_so<T>(dtype, k, n, transposed);
+  }
+  set_streams_results(before);
 }
 
 TEST(Pack, AnyShape) {

@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "core/streaming.h"
+
 namespace outsize {
 namespace {
 
@@ -36,11 +38,16 @@ TEST(Transpose, AnyShapeAnyAddress) {
       for (const std::int64_t offset : {0, 1, 16}) expect_turned(rows, columns, offset);
 }
 
-// Large results go past the caches where their lines are whole.
+// Large results go past the caches where their lines are whole and caches are not shared.
 TEST(Transpose, LargeResults) {
-  expect_turned(2048, 1040, 0);
-  expect_turned(2048, 1040, 8);
-  expect_turned(2050, 1041, 0);
+  const bool before = streams_results();
+  for (const bool streams : {false, true}) {
+    set_streams_results(streams);
+    expect_turned(2048, 1040, 0);
+    expect_turned(2048, 1040, 8);
+    expect_turned(2050, 1041, 0);
+  }
+  set_streams_results(before);
 }
 
 TEST(Transpose, NothingToTurn) {

@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "backends/cpu/stream_line.h"
+#include "backends/cpu/write_line.h"
 #include "core/parallel.h"
 #include "core/round_up.h"
+#include "core/streaming.h"
 
 namespace outsize {
 namespace {
@@ -26,6 +27,7 @@ struct Operand {
   Word* to;
   std::int64_t k, n, element;  // bytes of an element
   std::int64_t words;          // of a column, filled up
+  bool streams = streams_results();
 
   Operand(const void* from, void* to, std::int64_t k, std::int64_t n, DType dtype)
       : from(static_cast<const char*>(from)),
@@ -43,12 +45,6 @@ struct Operand {
 
 __m128i load_part(const void* at) {
   return _mm_loadu_si128(static_cast<const __m128i*>(at));
-}
-
-// Past the caches: a product reads what is packed in another order, on every core
-// (core/streaming.h).
-void stream_part(__m128i part, Word* to) {
-  _mm_stream_si128(reinterpret_cast<__m128i*>(to), part);
 }
 
 void prefetch(const char* at, std::int64_t bytes) {
@@ -80,7 +76,7 @@ void turn_tile(const char* from, std::int64_t stride, const Operand& x, std::int
   alignas(64) Word turned[kSide * kSide];
   for (std::int64_t c = 0; c < kSide; c += 4) turn_four(from + c * stride, stride, turned + c);
   for (std::int64_t r = 0; r < kSide; ++r)
-    stream_line(turned + r * kSide, x.place(row + r, column));
+    write_line(turned + r * kSide, x.place(row + r, column), x.streams);
 }
 
 // Of a transposed operand, whose columns are contiguous: sixteen of them, all words.
@@ -103,7 +99,8 @@ void turn_columns(const Operand& x, std::int64_t column) {
 
 void clear_columns(const Operand& x, std::int64_t column) {
   alignas(64) constexpr Word kZeros[kSide] = {};
-  for (std::int64_t row = 0; row < x.words; ++row) stream_line(kZeros, x.place(row, column));
+  for (std::int64_t row = 0; row < x.words; ++row)
+    write_line(kZeros, x.place(row, column), x.streams);
 }
 
 void pack_transposed(const Operand& x) {
@@ -115,15 +112,15 @@ void pack_transposed(const Operand& x) {
 }
 
 // Sixteen columns of a row of words: of one row of f32, or of two of bf16.
-void pack_line(const char* even, const char* odd, std::int64_t element, Word* to) {
-  if (element == kWordBytes) {
-    for (int i = 0; i < 4; ++i) stream_part(load_part(even + 16 * i), to + 4 * i);
+void pack_line(const char* even, const char* odd, const Operand& x, Word* to) {
+  if (x.element == kWordBytes) {
+    for (int i = 0; i < 4; ++i) write_part(load_part(even + 16 * i), to + 4 * i, x.streams);
     return;
   }
   for (int i = 0; i < 2; ++i) {
     const __m128i low = load_part(even + 16 * i), high = load_part(odd + 16 * i);
-    stream_part(_mm_unpacklo_epi16(low, high), to + 8 * i);
-    stream_part(_mm_unpackhi_epi16(low, high), to + 8 * i + 4);
+    write_part(_mm_unpacklo_epi16(low, high), to + 8 * i, x.streams);
+    write_part(_mm_unpackhi_epi16(low, high), to + 8 * i + 4, x.streams);
   }
 }
 
@@ -144,12 +141,12 @@ void pack_row(const Operand& x, std::int64_t row) {
   // Two rows at a time; single ones the processor fetches ahead by itself, 1.5 times as fast.
   if (each > 1) prefetch(even + kBytesAhead, each * x.n * x.element);
   for (std::int64_t column = 0; column < whole; column += kSide)
-    pack_line(even + column * x.element, odd + column * x.element, x.element, x.place(row, column));
+    pack_line(even + column * x.element, odd + column * x.element, x, x.place(row, column));
   for (std::int64_t column = whole; column < round_up(x.n, kPanel); column += kSide) {
     char lines[2][kLineBytes];
     take(x, row * each, column, lines[0]);
     take(x, row * each + 1, column, lines[1]);
-    pack_line(lines[0], lines[1], x.element, x.place(row, column));
+    pack_line(lines[0], lines[1], x, x.place(row, column));
   }
 }
 

@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "backends/cpu/stream_line.h"
+#include "backends/cpu/write_line.h"
 #include "core/parallel.h"
+#include "core/streaming.h"
 
 namespace outsize {
 namespace {
@@ -20,7 +21,8 @@ struct Matrices {
   const std::uint16_t* from;
   std::uint16_t* to;
   std::int64_t rows, columns;
-  bool streams;  // past the caches
+  bool whole_lines;  // of the result, as its rows begin
+  bool streams = streams_results();
 };
 
 // to[c][r] = from[r][c] of a tile; rows of either lie a line apart.
@@ -51,9 +53,9 @@ void turn_elements(const Matrices& m, std::int64_t row, std::int64_t row_end, st
     for (std::int64_t r = row; r < row_end; ++r) m.to[c * m.rows + r] = m.from[r * m.columns + c];
 }
 
-void write_line(const std::uint16_t* line, std::uint16_t* to, bool streams) {
-  if (streams)
-    stream_line(line, to);
+void write_run(const Matrices& m, const std::uint16_t* line, std::uint16_t* to) {
+  if (m.whole_lines)
+    write_line(line, to, m.streams);
   else
     std::memcpy(to, line, kLineBytes);
 }
@@ -68,7 +70,7 @@ void turn_lines(const Matrices& m, std::int64_t row, std::int64_t column) {
     for (std::int64_t r = 0; r < kLineElements; r += kSide)
       turn_tile(from + r * kLineElements + c, to + c * kLineElements + r);
   for (std::int64_t c = 0; c < kLineElements; ++c)
-    write_line(to + c * kLineElements, m.to + (column + c) * m.rows + row, m.streams);
+    write_run(m, to + c * kLineElements, m.to + (column + c) * m.rows + row);
 }
 
 // Lines of the next rows, towards the second-level cache.
@@ -95,10 +97,10 @@ void turn_columns(const Matrices& m, std::int64_t begin, std::int64_t end) {
 }  // namespace
 
 void transpose_16_bit(const void* from, std::int64_t rows, std::int64_t columns, void* to) {
-  const bool streams =
+  const bool whole_lines =
       rows % kLineElements == 0 && reinterpret_cast<std::uintptr_t>(to) % kLineBytes == 0;
   const Matrices m{static_cast<const std::uint16_t*>(from), static_cast<std::uint16_t*>(to), rows,
-                   columns, streams};
+                   columns, whole_lines};
   parallel_for(columns, kTaskColumns,
                [&](std::int64_t begin, std::int64_t end) { turn_columns(m, begin, end); });
 }
