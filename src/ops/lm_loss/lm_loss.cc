@@ -110,7 +110,7 @@ Cost products(const KernelQuery& query, double count) {
 Product logits_product(const KernelQuery& query) {
   const ValueType &x = query.inputs[0], &w = query.inputs[1];
   const std::int64_t chunk =
-      query.attrs.integer_or("chunk_rows", lm_loss_default_chunk_rows(w.shape[0]));
+      query.attrs.integer_or("chunk_rows", lm_loss_default_chunk_rows(w.shape[0], x.dtype));
   const std::int64_t rows = std::max<std::int64_t>(std::min(chunk, x.shape[0]), 1);
   const std::int64_t words = std::min(kLmLossBlock, w.shape[0]);
   return {.m = rows,
@@ -231,10 +231,10 @@ ValueId lm_loss(Graph& graph, ValueId x, ValueId w, ValueId targets) {
   return graph.add(lm_loss_op(), {}, {x, w, targets});
 }
 
-std::int64_t lm_loss_default_chunk_rows(std::int64_t vocabulary) {
-  constexpr std::int64_t kLogitsBytes = 256ll << 20;
-  std::int64_t rows = 1024;
-  while (rows > 64 && rows * vocabulary * 4 > kLogitsBytes) rows /= 2;
+std::int64_t lm_loss_default_chunk_rows(std::int64_t vocabulary, DType dtype) {
+  constexpr std::int64_t kKeptBytes = 256ll << 20;
+  std::int64_t rows = 2048;
+  while (rows > 64 && rows * vocabulary * size_of(dtype) > kKeptBytes) rows /= 2;
   return rows;
 }
 

@@ -60,7 +60,8 @@ LmLossSizes::LmLossSizes(const KernelQuery& query)
       width(query.inputs[0].shape[1]),
       vocabulary(query.inputs[1].shape[0]),
       dtype(query.inputs[0].dtype),
-      chunk_rows(query.attrs.integer_or("chunk_rows", lm_loss_default_chunk_rows(vocabulary))) {
+      chunk_rows(
+          query.attrs.integer_or("chunk_rows", lm_loss_default_chunk_rows(vocabulary, dtype))) {
   while (chunk_rows / 2 >= std::max(rows, kLmLossSmallestChunk)) chunk_rows /= 2;
 }
 
@@ -98,11 +99,11 @@ LmLossScratch::LmLossScratch(const LmLossSizes& s, bool with_gradient, std::int6
   target_logits = carver.take<float>(s.chunk_rows);
   losses = carver.take<double>(s.chunk_rows);
   parts = carver.take<SoftmaxPart>(s.chunk_rows * s.blocks());
-  tiles = carver.take<float>(s.chunk_rows * (with_gradient ? s.vocabulary : block));
+  logits = carver.take<float>(s.chunk_rows * block);
   if (with_gradient) {
+    kept = carver.take<char>(s.chunk_rows * s.vocabulary * size_of(s.dtype));
     dx = carver.take<float>(s.chunk_rows * s.width);
     factors = carver.take<float>(s.chunk_rows * s.blocks());
-    if (s.dtype == DType::bf16) narrow = carver.take<std::uint16_t>(s.chunk_rows * block);
   }
   products = carver.take<char>(product_bytes);
   bytes = carver.used();
@@ -123,10 +124,10 @@ LmLossChunk::LmLossChunk(const LmLossSizes& sizes, const KernelArgs& args,
 // Each block's logits become what is needed of them while they lie in the cache.
 Status LmLossChunk::forward(bool with_gradient) const {
   for (std::int64_t b = 0; b < sizes_.blocks(); ++b) {
-    float* tile = scratch_.tiles + (with_gradient ? products_.rows * sizes_.first_word(b) : 0);
-    Status status = of(b).logits.run(scratch_.x, weights(b), nullptr, tile, scratch_.products);
+    Status status =
+        of(b).logits.run(scratch_.x, weights(b), nullptr, scratch_.logits, scratch_.products);
     if (!status.ok()) return status;
-    take_parts(b, tile, with_gradient);
+    take_parts(b, with_gradient);
   }
   join_parts(with_gradient);
   return {};
@@ -174,16 +175,18 @@ void LmLossChunk::gather() const {
   std::memset(scratch_.x + rows_ * bytes, 0, static_cast<size_t>((products_.rows - rows_) * bytes));
 }
 
-void LmLossChunk::take_parts(std::int64_t block, float* tile, bool keep_exponentials) const {
+void LmLossChunk::take_parts(std::int64_t block, bool keep_exponentials) const {
   const LmLossKernels& table = vector_kernels();
+  auto* exponentials = table.exponentials[sizes_.dtype == DType::bf16];
   const std::int64_t words = sizes_.words(block);
   parallel_for(rows_, kRowsPerTask, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
-      float* logits = tile + r * words;
+      const float* logits = scratch_.logits + r * words;
       if (const std::int64_t word = target_in(block, r); word >= 0)
         scratch_.target_logits[r] = logits[word];
       scratch_.parts[block * sizes_.chunk_rows + r] =
-          keep_exponentials ? table.exponentials(logits, words) : table.part(logits, words);
+          keep_exponentials ? exponentials(logits, words, kept(block, r))
+                            : table.part(logits, words);
     }
   });
 }
@@ -212,39 +215,37 @@ void LmLossChunk::join_parts_of(std::int64_t row, bool with_gradient) const {
     scratch_.factors[b * sizes_.chunk_rows + row] = static_cast<float>(dloss() * share(b) / total);
 }
 
-const void* LmLossChunk::logits_gradient(std::int64_t block) const {
-  float* tile = scratch_.tiles + products_.rows * sizes_.first_word(block);
-  if (sizes_.dtype == DType::f32) {
-    scale_rows<float>(block, tile, {tile, false}, vector_kernels().scale_f32,
-                      [](float x) { return x; });
-    return tile;
-  }
-  const std::int64_t bytes = products_.rows * sizes_.words(block) * size_of(DType::bf16);
-  scale_rows<std::uint16_t>(block, tile, result(scratch_.narrow, bytes),
-                            vector_kernels().scale_bf16, [](float x) { return to_bf16(x).bits; });
-  return scratch_.narrow;
+char* LmLossChunk::kept(std::int64_t block, std::int64_t row) const {
+  const std::int64_t before = products_.rows * sizes_.first_word(block) + row * sizes_.words(block);
+  return scratch_.kept + before * size_of(sizes_.dtype);
 }
 
-template <class T, class Scale, class Round>
-void LmLossChunk::scale_rows(std::int64_t block, const float* tile, Result result, Scale scale,
-                             Round round) const {
-  T* out = static_cast<T*>(result.data);
-  const std::int64_t words = sizes_.words(block);
-  const auto one = static_cast<float>(dloss());
+const void* LmLossChunk::logits_gradient(std::int64_t block) const {
   parallel_for(products_.rows, kRowsPerTask, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      if (r >= rows_) {
-        std::memset(out + r * words, 0, static_cast<size_t>(words) * sizeof(T));
-        continue;
-      }
-      const float* exponentials = tile + r * words;
-      const float factor = scratch_.factors[block * sizes_.chunk_rows + r];
-      const std::int64_t word = target_in(block, r);
-      const float at_target = word >= 0 ? exponentials[word] * factor - one : 0.0f;
-      scale({out + r * words, result.streams}, exponentials, words, factor);
-      if (word >= 0) out[r * words + word] = round(at_target);
-    }
+    for (std::int64_t r = begin; r < end; ++r) scale_row(block, r);
   });
+  return kept(block, 0);
+}
+
+// At the target the difference is formed from what was not rounded yet.
+void LmLossChunk::scale_row(std::int64_t block, std::int64_t row) const {
+  char* values = kept(block, row);
+  const std::int64_t words = sizes_.words(block);
+  if (row >= rows_) {
+    std::memset(values, 0, static_cast<size_t>(words * size_of(sizes_.dtype)));
+    return;
+  }
+  const std::int64_t at = block * sizes_.chunk_rows + row;
+  const float factor = scratch_.factors[at];
+  vector_kernels().scale[sizes_.dtype == DType::bf16](values, words, factor);
+  const std::int64_t word = target_in(block, row);
+  if (word < 0) return;
+  const float exponential = std::exp(scratch_.target_logits[row] - scratch_.parts[at].top);
+  const float gradient = exponential * factor - static_cast<float>(dloss());
+  if (sizes_.dtype == DType::bf16)
+    reinterpret_cast<bf16*>(values)[word] = to_bf16(gradient);
+  else
+    reinterpret_cast<float*>(values)[word] = gradient;
 }
 
 void LmLossChunk::scatter_dx() const {
@@ -253,7 +254,7 @@ void LmLossChunk::scatter_dx() const {
     const float* from = scratch_.dx + r * sizes_.width;
     char* to = static_cast<char*>(args_.outputs[0]) + indices_[r] * sizes_.row_bytes();
     if (sizes_.dtype == DType::bf16)
-      table.scale_bf16({to, false}, from, sizes_.width, 1.0f);
+      table.narrow(from, sizes_.width, reinterpret_cast<std::uint16_t*>(to));
     else
       std::memcpy(to, from, static_cast<size_t>(sizes_.row_bytes()));
   }

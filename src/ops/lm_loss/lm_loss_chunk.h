@@ -60,15 +60,15 @@ struct LmLossScratch {
   LmLossScratch(const LmLossSizes& sizes, bool with_gradient, std::int64_t product_bytes,
                 void* base);
 
-  std::int32_t* indices;            // of the rows that have a target
-  char* x;                          // rows of a chunk
-  float* target_logits;             // [row]
-  double* losses;                   // [row]
-  SoftmaxPart* parts;               // [block][row]
-  float* tiles;                     // logits, [block][row][word]; without gradient one block's
-  float* dx = nullptr;              // [row][width]
-  float* factors = nullptr;         // [block][row]: from exponentials to the gradient
-  std::uint16_t* narrow = nullptr;  // gradient of one block's logits as bf16, [row][word]
+  std::int32_t* indices;     // of the rows that have a target
+  char* x;                   // rows of a chunk
+  float* target_logits;      // [row]
+  double* losses;            // [row]
+  SoftmaxPart* parts;        // [block][row]
+  float* logits;             // of one block, [row][word]
+  char* kept = nullptr;      // exponentials of every block in x's dtype, [block][row][word]
+  float* dx = nullptr;       // [row][width]
+  float* factors = nullptr;  // [block][row]: from exponentials to the gradient
   char* products;
   std::int64_t bytes;
 };
@@ -93,14 +93,14 @@ class LmLossChunk {
   // The place of the row's target in the block; none: −1.
   std::int64_t target_in(std::int64_t block, std::int64_t row) const;
   void gather() const;
-  void take_parts(std::int64_t block, float* tile, bool keep_exponentials) const;
+  void take_parts(std::int64_t block, bool keep_exponentials) const;
   void join_parts(bool with_gradient) const;
   void join_parts_of(std::int64_t row, bool with_gradient) const;
-  // (softmax − [v == target]) · dloss of a block, in the dtype of the products.
+  // The kept exponentials of a row of a block.
+  char* kept(std::int64_t block, std::int64_t row) const;
+  // (softmax − [v == target]) · dloss of a block, where its exponentials were kept.
   const void* logits_gradient(std::int64_t block) const;
-  template <class T, class Scale, class Round>
-  void scale_rows(std::int64_t block, const float* tile, Result out, Scale scale,
-                  Round round) const;
+  void scale_row(std::int64_t block, std::int64_t row) const;
   void scatter_dx() const;
   double dloss() const { return *static_cast<const double*>(args_.inputs[3]); }
 

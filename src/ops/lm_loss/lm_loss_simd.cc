@@ -46,25 +46,33 @@ SoftmaxPart part(const float* logits, int64_t count) {
   return sum_exponentials(logits, count, [](int64_t, f32x16, int) {});
 }
 
-SoftmaxPart exponentials(float* logits, int64_t count) {
-  return sum_exponentials(logits, count, [logits](int64_t v, f32x16 value, int lanes) {
+template <class T>
+SoftmaxPart exponentials(const float* logits, int64_t count, void* out) {
+  T* to = static_cast<T*>(out);
+  return sum_exponentials(logits, count, [to](int64_t v, f32x16 value, int lanes) {
     if (lanes == kLanes)
-      store(logits + v, value);
+      store(to + v, value);
     else
-      store_n(logits + v, value, lanes);
+      store_n(to + v, value, lanes);
   });
 }
 
 template <class T>
-void scale(Result out, const float* values, int64_t count, float factor) {
-  const Target<T> to = target<T>(out);
+void scale(void* data, int64_t count, float factor) {
+  T* values = static_cast<T*>(data);
   each_vector(0, count, [=](int64_t v, auto lanes) {
-    store(to, v, load(values + v, lanes) * factor, lanes);
+    store(values + v, load(values + v, lanes) * factor, lanes);
   });
+}
+
+void narrow(const float* from, int64_t count, uint16_t* to) {
+  each_vector(0, count,
+              [=](int64_t v, auto lanes) { store(to + v, load(from + v, lanes), lanes); });
 }
 
 }  // namespace
 
-extern const LmLossKernels lm_loss_kernels = {part, exponentials, scale<float>, scale<uint16_t>};
+extern const LmLossKernels lm_loss_kernels = {
+    part, {exponentials<float>, exponentials<uint16_t>}, {scale<float>, scale<uint16_t>}, narrow};
 
 }  // namespace outsize::OUTSIZE_ISA

@@ -3,8 +3,6 @@
 
 #include <cstdint>
 
-#include "core/streaming.h"
-
 namespace outsize {
 
 // Of some logits of a row: their maximum, and the sum of exp(logit − maximum).
@@ -15,11 +13,12 @@ struct SoftmaxPart {
 
 struct LmLossKernels {
   SoftmaxPart (*part)(const float* logits, std::int64_t count);
-  // The same, and in place: logits[v] becomes exp(logits[v] − maximum).
-  SoftmaxPart (*exponentials)(float* logits, std::int64_t count);
-  // out[v] = values[v] · factor; `out` may be `values`, unless it streams.
-  void (*scale_f32)(Result out, const float* values, std::int64_t count, float factor);
-  void (*scale_bf16)(Result out, const float* values, std::int64_t count, float factor);
+  // Index of the two that follow: "in bf16", else f32.
+  // As `part`, and out[v] = exp(logits[v] − maximum); in f32 `out` may be `logits`.
+  SoftmaxPart (*exponentials[2])(const float* logits, std::int64_t count, void* out);
+  // values[v] · factor, in place.
+  void (*scale[2])(void* values, std::int64_t count, float factor);
+  void (*narrow)(const float* from, std::int64_t count, std::uint16_t* to);
 };
 
 namespace isa_baseline {
