@@ -31,12 +31,12 @@ if(OUTSIZE_PARALLEL STREQUAL "openmp")
   find_package(OpenMP REQUIRED)
 endif()
 
-# outsize_part(NAME DEPENDS a b LIBRARIES x y FOLDERS f): library outsize_NAME from every .cc file
-# of the current folder and of the FOLDERS below it; vector sources (*_simd.cc) are compiled once
-# per instruction set. DEPENDS names the parts it may include: the direction of dependencies is the
-# link graph.
+# outsize_part(NAME DEPENDS a b LIBRARIES x y FOLDERS f AMX s): library outsize_NAME from every .cc
+# file of the current folder and of the FOLDERS below it; vector sources (*_simd.cc) are compiled
+# once per instruction set, those under AMX for that as well. DEPENDS names the parts it may
+# include: the direction of dependencies is the link graph.
 function(outsize_part name)
-  cmake_parse_arguments(PART "" "" "DEPENDS;LIBRARIES;FOLDERS" ${ARGN})
+  cmake_parse_arguments(PART "" "" "DEPENDS;LIBRARIES;FOLDERS;AMX" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   foreach(folder ${PART_FOLDERS})
     file(GLOB more CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cc)
@@ -51,24 +51,31 @@ function(outsize_part name)
     target_link_libraries(outsize_${name} PUBLIC outsize_${part})
   endforeach()
   if(vector_sources)
-    outsize_isa_sources(outsize_${name} ${vector_sources})
+    foreach(isa baseline avx2 avx512)
+      outsize_isa_sources(outsize_${name} ${isa} ${vector_sources})
+    endforeach()
+  endif()
+  if(PART_AMX)
+    outsize_isa_sources(outsize_${name} amx ${PART_AMX})
   endif()
 endfunction()
 
-# Compiles each source once per instruction set into namespace OUTSIZE_ISA (isa_baseline, isa_avx2,
-# isa_avx512). Such sources may include only core/simd.h and their own plain header: a std template
-# instantiated with AVX-512 flags could otherwise be the copy the linker keeps for everyone.
-function(outsize_isa_sources target)
+# Compiles the sources for one instruction set into namespace OUTSIZE_ISA: isa_baseline, isa_avx2,
+# isa_avx512 or isa_amx, which is avx512 and more. Such sources may include only core/simd.h and
+# their own plain header: a std template instantiated with AVX-512 flags could otherwise be the copy
+# the linker keeps for everyone.
+function(outsize_isa_sources target isa)
   set(flags_baseline "")
   set(flags_avx2 -march=x86-64-v3)
   set(flags_avx512 -march=x86-64-v4 -mavx512bf16 -mavx512vnni -mprefer-vector-width=512)
-  foreach(isa baseline avx2 avx512)
-    add_library(${target}_${isa} OBJECT ${ARGN})
-    target_link_libraries(${target}_${isa} PRIVATE outsize_flags)
-    target_compile_options(${target}_${isa} PRIVATE -O3 -ffp-contract=fast ${flags_${isa}})
-    target_compile_definitions(${target}_${isa} PRIVATE OUTSIZE_ISA=isa_${isa} OUTSIZE_ISA_${isa}=1)
-    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${isa}>)
-  endforeach()
+  set(flags_amx ${flags_avx512} -mamx-tile -mamx-bf16)
+  set(includes_amx OUTSIZE_ISA_avx512=1)
+  add_library(${target}_${isa} OBJECT ${ARGN})
+  target_link_libraries(${target}_${isa} PRIVATE outsize_flags)
+  target_compile_options(${target}_${isa} PRIVATE -O3 -ffp-contract=fast ${flags_${isa}})
+  target_compile_definitions(${target}_${isa} PRIVATE OUTSIZE_ISA=isa_${isa} OUTSIZE_ISA_${isa}=1
+                             ${includes_${isa}})
+  target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${isa}>)
 endfunction()
 
 # outsize_test(NAME DEPENDS parts): test program test_NAME from every .cc file of the current

@@ -1,5 +1,8 @@
 #include "core/isa.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <string>
 
@@ -8,14 +11,28 @@
 namespace outsize {
 namespace {
 
+constexpr Isa kIsas[] = {Isa::baseline, Isa::avx2, Isa::avx512, Isa::amx};
+
+// Tiles are saved with a thread only after its process has asked for them, once (Linux 5.16).
+bool may_use_tiles() {
+#ifdef SYS_arch_prctl
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  static const bool granted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
+#else
+  return false;
+#endif
+}
+
 Isa from_environment() {
   const Isa best = best_isa();
   const char* text = std::getenv("OUTSIZE_ISA");
   if (!text) return best;
-  for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512})
+  for (Isa isa : kIsas)
     if (std::string_view(text) == name_of(isa) && isa <= best) return isa;
   fail(ErrorKind::InvalidArgument,
-       "[OUTSIZE_ISA] not usable here; got '{}'; expected baseline, avx2 or avx512, at most '{}'",
+       "[OUTSIZE_ISA] not usable here; got '{}'; expected baseline, avx2, avx512 or amx, at most "
+       "'{}'",
        text, name_of(best));
 }
 
@@ -34,6 +51,8 @@ const char* name_of(Isa isa) {
       return "avx2";
     case Isa::avx512:
       return "avx512";
+    case Isa::amx:
+      return "amx";
   }
   return "baseline";
 }
@@ -42,8 +61,10 @@ Isa best_isa() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16"))
-    return Isa::avx512;
+      __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16")) {
+    const bool tiles = __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16");
+    return tiles && may_use_tiles() ? Isa::amx : Isa::avx512;
+  }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
   return Isa::baseline;
 }

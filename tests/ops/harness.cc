@@ -156,7 +156,7 @@ double rounded(DType dtype, double x) {
 
 std::vector<Isa> available_isas() {
   std::vector<Isa> isas;
-  for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512})
+  for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::amx})
     if (isa <= best_isa()) isas.push_back(isa);
   return isas;
 }

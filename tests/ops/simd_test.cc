@@ -25,6 +25,7 @@ class Simd : public testing::TestWithParam<Isa> {
   }
   const SimdProbe& probe() const {
     switch (GetParam()) {
+      case Isa::amx:
       case Isa::avx512:
         return isa_avx512::simd_probe;
       case Isa::avx2:

@@ -61,7 +61,7 @@ std::vector<float> normals(std::int64_t n, std::uint64_t seed, double scale) {
 
 void for_each_isa(const std::function<void()>& body) {
   const Isa before = active_isa();
-  for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512}) {
+  for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::amx}) {
     if (isa > best_isa()) break;
     set_active_isa(isa);
     SCOPED_TRACE(name_of(isa));

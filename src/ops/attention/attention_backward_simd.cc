@@ -39,7 +39,7 @@ struct Buffers {
     dout_tokens = scratch.take(tokens);
     key_rows = scratch.take(sizes.words * kBlock);
     value_rows = scratch.take(sizes.words * kBlock);
-    key_tokens = scratch.take(tokens);
+    key_elements = scratch.take(tokens);
     dq = scratch.take(sizes.rows * kBlock);
     weights = scratch.take(kBlock * kBlock);
     dscores = scratch.take(kRowWords<T> * kBlock);
@@ -52,7 +52,7 @@ struct Buffers {
 
   Scratch scratch;
   float *q_lanes, *dout_lanes, *q_tokens, *dout_tokens;  // of the query block
-  float *key_rows, *value_rows, *key_tokens;             // of the key block
+  float *key_rows, *value_rows, *key_elements;           // of the key block
   float* dq;                                             // [head_dim][kBlock], unscaled
   float* weights;                                        // [key][query] f32
   float *weight_rows, *dscore_rows;                      // words summed over queries
@@ -198,10 +198,10 @@ void add_to_keys(const Sizes<T>& sizes, const Tile& tile, const float* rows, con
 template <class T>
 void add_to_queries(const Sizes<T>& sizes, const Buffers<T>& buffers, const Tile& tile) {
   for (int i = 0; i < tile.slices; ++i)
-    multiply<Words<T>::kPairs>({buffers.key_tokens, 1, sizes.width}, {buffers.dscores, kBlock},
-                               round_up(tile.slice[i].keys, kTileRows) / Words<T>::kDepth,
-                               sizes.rows, tile.slice[i].begin, tile.slice[i].end,
-                               From{buffers.dq, kBlock}, To{buffers.dq, kBlock});
+    multiply<Words<T>::kPairs>(
+        element_rows<T>(buffers.key_elements, sizes.width), {buffers.dscores, kBlock},
+        round_up(tile.slice[i].keys, kTileRows) / Words<T>::kDepth, sizes.rows, tile.slice[i].begin,
+        tile.slice[i].end, From{buffers.dq, kBlock}, To{buffers.dq, kBlock});
 }
 
 template <class T>
@@ -250,7 +250,7 @@ void pack_keys(const AttentionBackward& args, const Sizes<T>& sizes, const Buffe
   const int64_t rows = round_up(count, kTileRows);
   pack_rows(k, rows, buffers.key_rows, sizes.words);
   pack_rows(v, rows, buffers.value_rows, sizes.words);
-  pack_tokens(k, rows, buffers.key_tokens, sizes.width);
+  pack_elements(k, rows, buffers.key_elements, sizes.width);
 }
 
 template <class T>
@@ -282,6 +282,7 @@ void backward_block(const AttentionBackward& args, const Sizes<T>& sizes, const 
 template <class T>
 void backward(const AttentionBackward& args, const AttentionHeads& heads, float* sums,
               void* workspace) {
+  [[maybe_unused]] const MatrixUnit unit;
   const AttentionShape& shape = args.row.shape;
   const Sizes<T> sizes(shape);
   const Buffers<T> buffers(shape, workspace);

@@ -68,9 +68,9 @@ struct Rows {
 IsaTables<AttentionBackwardKernels> backward_tables(DType dtype) {
   if (dtype == DType::bf16)
     return {&isa_baseline::attention_backward_bf16, &isa_avx2::attention_backward_bf16,
-            &isa_avx512::attention_backward_bf16};
+            &isa_avx512::attention_backward_bf16, &isa_amx::attention_backward_bf16};
   return {&isa_baseline::attention_backward_f32, &isa_avx2::attention_backward_f32,
-          &isa_avx512::attention_backward_f32};
+          &isa_avx512::attention_backward_f32, &isa_amx::attention_backward_f32};
 }
 
 class ForwardKernel : public Kernel {
@@ -212,9 +212,9 @@ class BackwardKernel : public Kernel {
 IsaTables<AttentionForwardKernels> attention_forward_tables(DType dtype) {
   if (dtype == DType::bf16)
     return {&isa_baseline::attention_forward_bf16, &isa_avx2::attention_forward_bf16,
-            &isa_avx512::attention_forward_bf16};
+            &isa_avx512::attention_forward_bf16, &isa_amx::attention_forward_bf16};
   return {&isa_baseline::attention_forward_f32, &isa_avx2::attention_forward_f32,
-          &isa_avx512::attention_forward_f32};
+          &isa_avx512::attention_forward_f32, &isa_amx::attention_forward_f32};
 }
 
 std::vector<KernelCandidate> attention_kernels() {

@@ -29,7 +29,7 @@ struct Sizes {
         rows(round_up(shape.head_dim, kTileRows)) {}
   int64_t depth;  // words of one token
   int64_t words;  // the same up to whole vectors
-  int64_t width;  // elements of one token up to what pack_tokens writes
+  int64_t width;  // elements of one token up to what pack_elements writes
   int64_t rows;   // elements of one token up to whole register tiles
 };
 
@@ -138,8 +138,9 @@ void add_values(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadStat
         store(head.out + (r + i) * kBlock + (vector + v) * kLanes, acc[i][v]);
   };
   const int64_t depth = round_up(slice.keys, kTileRows) / Words<T>::kDepth;
-  multiply<Words<T>::kPairs>({buffers.values, 1, sizes.width}, {buffers.weights, kBlock}, depth,
-                             sizes.rows, slice.begin, slice.end, init, done);
+  multiply<Words<T>::kPairs>(element_rows<T>(buffers.values, sizes.width),
+                             {buffers.weights, kBlock}, depth, sizes.rows, slice.begin, slice.end,
+                             init, done);
 }
 
 template <class T>
@@ -195,12 +196,13 @@ void pack_keys(const AttentionForward& args, const Sizes<T>& sizes, const Buffer
   const T *k = static_cast<const T*>(args.row.k) + offset,
           *v = static_cast<const T*>(args.row.v) + offset;
   pack_rows(Tokens<T>{k, stride, count, shape.head_dim}, rows, buffers.keys, sizes.words);
-  pack_tokens(Tokens<T>{v, stride, count, shape.head_dim}, rows, buffers.values, sizes.width);
+  pack_elements(Tokens<T>{v, stride, count, shape.head_dim}, rows, buffers.values, sizes.width);
 }
 
 template <class T>
 void forward(const AttentionForward& args, int64_t kv_head, int64_t begin, int64_t end,
              void* workspace) {
+  [[maybe_unused]] const MatrixUnit unit;
   const AttentionShape& shape = args.row.shape;
   const Sizes<T> sizes(shape);
   const Buffers<T> buffers(shape, workspace);

@@ -84,6 +84,7 @@ constexpr std::int64_t attention_sum_words(std::int64_t head_dim, std::int64_t q
 OUTSIZE_ATTENTION_TABLES(isa_baseline)
 OUTSIZE_ATTENTION_TABLES(isa_avx2)
 OUTSIZE_ATTENTION_TABLES(isa_avx512)
+OUTSIZE_ATTENTION_TABLES(isa_amx)
 #undef OUTSIZE_ATTENTION_TABLES
 
 }  // namespace outsize

@@ -25,9 +25,11 @@ void run_tasks(std::int64_t tasks, std::int64_t slots, Body&& body) {
 // One table of functions per instruction set.
 template <class Table>
 struct IsaTables {
-  const Table *baseline, *avx2, *avx512;
+  const Table *baseline, *avx2, *avx512, *amx;
 
-  const Table& active() const { return *select_isa(baseline, avx2, avx512); }
+  const Table& active() const {
+    return active_isa() == Isa::amx ? *amx : *select_isa(baseline, avx2, avx512);
+  }
   // The most that `need` asks of any table this processor runs: a kernel's workspace is booked
   // once, and must do for whichever is active at launch.
   template <class Need>
@@ -35,6 +37,7 @@ struct IsaTables {
     std::int64_t most = need(*baseline);
     if (best_isa() >= Isa::avx2) most = std::max(most, need(*avx2));
     if (best_isa() >= Isa::avx512) most = std::max(most, need(*avx512));
+    if (best_isa() >= Isa::amx) most = std::max(most, need(*amx));
     return most;
   }
 };

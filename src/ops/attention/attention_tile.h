@@ -1,8 +1,8 @@
 // Building blocks of the attention kernels: one register-tiled product, the packings that feed it,
 // and 2^x. Only for *_simd.cc sources of attention and cached_attention. Every product of attention
 // has the form C[r][lane] += sum_t A[r][t]·B[t][lane] over 32-bit words: a word is one f32, or two
-// neighbouring bf16 along the summed axis where the processor multiplies bf16 pairs (AVX-512 BF16:
-// products exact, summed in f32). Elsewhere bf16 is widened when packed.
+// neighbouring bf16 along the summed axis where the processor multiplies bf16 pairs (AVX-512 BF16
+// and AMX: products exact, summed in f32). Elsewhere bf16 is widened when packed.
 #pragma once
 
 #include "core/simd.h"
@@ -125,12 +125,30 @@ OUTSIZE_INLINE void multiply_panel(Rows a, Columns b, int64_t depth, int64_t row
   }
 }
 
+}  // namespace outsize::OUTSIZE_ISA
+
+#if OUTSIZE_ISA_amx
+#include "ops/attention/attention_amx.h"
+#endif
+
+namespace outsize::OUTSIZE_ISA {
+
+// A kernel holds one while it multiplies.
+#if OUTSIZE_ISA_amx
+using MatrixUnit = TileRegisters;
+#else
+struct MatrixUnit {};
+#endif
+
 // C = init + A·B for `rows` rows (rounded up to kTileRows) and lane vectors [begin, end). `init`
 // fills and `done` takes the accumulators of one tile: (acc[kTileRows][n], first row, first
 // vector).
 template <bool kPairs, class Init, class Done>
 OUTSIZE_INLINE void multiply(Rows a, Columns b, int64_t depth, int64_t rows, int64_t begin,
                              int64_t end, Init init, Done done) {
+#if OUTSIZE_ISA_amx
+  if constexpr (kPairs) return multiply_tiles(a, b, depth, rows, begin, end, init, done);
+#endif
   int64_t v = begin;
   for (; v + kTileVectors <= end; v += kTileVectors)
     multiply_panel<kPairs, kTileVectors>(a, b, depth, rows, v, init, done);
@@ -277,6 +295,43 @@ OUTSIZE_INLINE void pack_tokens(Tokens<T> x, int64_t rows, float* out, int64_t w
   }
 #endif
   pack_rows(x, rows, out, width);
+}
+
+// Elements as rows, for Rows with the sum over tokens, in at most kBlock / depth * width words.
+// Tokens from `count` up to `rows` become zeros.
+template <class T>
+OUTSIZE_INLINE void pack_elements(Tokens<T> x, int64_t rows, float* out, int64_t width) {
+#if OUTSIZE_ISA_amx
+  if constexpr (Words<T>::kPairs) {
+    for (int64_t r = 0; r < rows; r += 2 * kLanes)
+      for (int64_t d = 0; d < width; d += 2 * kLanes) {
+        f32x16 low[16], high[16];
+        for (int i = 0; i < kLanes; ++i) {
+          const int64_t token = r + 2 * i;
+          const T* p = x.data + token * x.stride + d;
+          const f32x16 a = token < x.count ? load_words(p, x.width - d) : zero();
+          const f32x16 b = token + 1 < x.count ? load_words(p + x.stride, x.width - d) : zero();
+          pair_elements(a, b, low[i], high[i]);
+        }
+        transpose(low);
+        transpose(high);
+        float* to = out + d * (kBlock / 2) + r / 2;
+        for (int i = 0; i < kLanes; ++i) {
+          store(to + i * (kBlock / 2), low[i]);
+          store(to + (kLanes + i) * (kBlock / 2), high[i]);
+        }
+      }
+    return;
+  }
+#endif
+  pack_tokens(x, rows, out, width);
+}
+template <class T>
+OUTSIZE_INLINE Rows element_rows(const float* packed, int64_t width) {
+#if OUTSIZE_ISA_amx
+  if constexpr (Words<T>::kPairs) return {packed, kBlock / 2, 1};
+#endif
+  return {packed, 1, width};
 }
 
 // Two rows of results as words whose sum runs over rows: pairs, or the rows as they are.

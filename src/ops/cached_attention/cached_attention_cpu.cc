@@ -62,8 +62,10 @@ const char* probe_many(const KernelQuery& query) {
 
 IsaTables<DecodeKernels> decode_tables(DType dtype) {
   if (dtype == DType::bf16)
-    return {&isa_baseline::decode_bf16, &isa_avx2::decode_bf16, &isa_avx512::decode_bf16};
-  return {&isa_baseline::decode_f32, &isa_avx2::decode_f32, &isa_avx512::decode_f32};
+    return {&isa_baseline::decode_bf16, &isa_avx2::decode_bf16, &isa_avx512::decode_bf16,
+            &isa_avx512::decode_bf16};
+  return {&isa_baseline::decode_f32, &isa_avx2::decode_f32, &isa_avx512::decode_f32,
+          &isa_avx512::decode_f32};
 }
 
 class FewTokensKernel : public Kernel {

@@ -1,0 +1,135 @@
+// The product of attention_tile.h on AMX: tile registers of 16 rows of 16 words, and one
+// instruction that multiplies two of them (bf16 pairs, products exact, summed in f32). Only for
+// *_simd.cc sources of attention, through attention_tile.h.
+#pragma once
+
+namespace outsize::OUTSIZE_ISA {
+
+constexpr int64_t kTileSide = 16;  // rows, and words of a row
+constexpr int64_t kTilePair = 2 * kTileSide;
+constexpr int64_t kTileBytes = 64;  // of a row
+
+// GCC's intrinsics do not say which memory they read: what is written for them must not be put off.
+OUTSIZE_INLINE void write_now() {
+  __asm__ volatile("" ::: "memory");
+}
+
+// Palette 1: eight registers, described like those after them, which are not there.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16];
+  uint8_t rows[16];
+  constexpr TileConfig() : row_bytes(), rows() {
+    for (int i = 0; i < 8; ++i) {
+      row_bytes[i] = kTileBytes;
+      rows[i] = kTileSide;
+    }
+  }
+};
+constexpr TileConfig kTileConfig;
+
+// While it lives, this thread's eight tile registers have 16 rows of 64 bytes.
+class TileRegisters {
+ public:
+  TileRegisters() { _tile_loadconfig(&kTileConfig); }
+  ~TileRegisters() { _tile_release(); }
+  TileRegisters(const TileRegisters&) = delete;
+  TileRegisters& operator=(const TileRegisters&) = delete;
+};
+
+// Words of one tile in memory, its rows `stride` bytes apart.
+struct TileSource {
+  const float* data;
+  int64_t stride;
+};
+
+using TileWords = float[kTileSide * kTileSide];
+
+// `rows` rows of `words` words, as they lie or, where they do not fill a tile, copied and filled up
+// with zeros.
+OUTSIZE_INLINE TileSource tile_source(const float* data, int64_t row, int64_t rows, int64_t words,
+                                      TileWords& filled) {
+  if (rows >= kTileSide && words >= kTileSide) return {data, row * 4};
+  const int lanes = static_cast<int>(smaller(words, kTileSide));
+  for (int64_t i = 0; i < kTileSide; ++i)
+    store(filled + i * kTileSide, i < rows ? load_n(data + i * row, lanes) : zero());
+  write_now();
+  return {filled, kTileBytes};
+}
+
+// to[32][32] = A·B for up to 32 rows and 32 lanes; what lies beyond either is not to be read.
+template <bool kTwoRows, bool kTwoColumns>
+OUTSIZE_INLINE void multiply_tile_pair(Rows a, Columns b, int64_t depth, int64_t rows, float* to) {
+  alignas(64) TileWords filled[4];
+  write_now();
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (int64_t t = 0; t < depth; t += kTileSide) {
+    const int64_t words = depth - t;
+    const TileSource a0 = tile_source(a.data + t, a.row, rows, words, filled[0]);
+    const float* lanes = b.data + t * b.step;
+    const TileSource b0 = tile_source(lanes, b.step, words, kTileSide, filled[1]);
+    _tile_loadd(4, a0.data, a0.stride);
+    _tile_loadd(6, b0.data, b0.stride);
+    _tile_dpbf16ps(0, 4, 6);
+    if constexpr (kTwoColumns) {
+      const TileSource b1 = tile_source(lanes + kTileSide, b.step, words, kTileSide, filled[2]);
+      _tile_loadd(7, b1.data, b1.stride);
+      _tile_dpbf16ps(1, 4, 7);
+    }
+    if constexpr (kTwoRows) {
+      const TileSource a1 =
+          tile_source(a.data + kTileSide * a.row + t, a.row, rows - kTileSide, words, filled[3]);
+      _tile_loadd(5, a1.data, a1.stride);
+      _tile_dpbf16ps(2, 5, 6);
+      if constexpr (kTwoColumns) _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  const int64_t stride = kTilePair * 4;
+  _tile_stored(0, to, stride);
+  if constexpr (kTwoColumns) _tile_stored(1, to + kTileSide, stride);
+  if constexpr (kTwoRows) _tile_stored(2, to + kTileSide * kTilePair, stride);
+  if constexpr (kTwoRows && kTwoColumns)
+    _tile_stored(3, to + kTileSide * kTilePair + kTileSide, stride);
+}
+
+// One or two lane vectors; `rows` is a multiple of kTileRows.
+template <int kVectors, class Init, class Done>
+OUTSIZE_INLINE void multiply_tile_panel(Rows a, Columns b, int64_t depth, int64_t rows,
+                                        int64_t vector, Init init, Done done) {
+  b.data += vector * kLanes;
+  for (int64_t r = 0; r < rows; r += kTilePair) {
+    alignas(64) float products[kTilePair * kTilePair];
+    const Rows some{a.data + r * a.row, a.row, a.step};
+    const int64_t count = smaller(kTilePair, rows - r);
+    if (count > kTileSide)
+      multiply_tile_pair<true, kVectors == 2>(some, b, depth, count, products);
+    else
+      multiply_tile_pair<false, kVectors == 2>(some, b, depth, count, products);
+    for (int64_t i = 0; i < count; i += kTileRows) {
+      f32x16 acc[kTileRows][kVectors];
+      init(acc, r + i, vector);
+#pragma GCC unroll 4
+      for (int row = 0; row < kTileRows; ++row)
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectors; ++v)
+          acc[row][v] += load(products + (i + row) * kTilePair + v * kLanes);
+      done(acc, r + i, vector);
+    }
+  }
+}
+
+// As `multiply`, with each product summed by itself before it is added to what `init` gives.
+// Needs TileRegisters and a.step = 1.
+template <class Init, class Done>
+OUTSIZE_INLINE void multiply_tiles(Rows a, Columns b, int64_t depth, int64_t rows, int64_t begin,
+                                   int64_t end, Init init, Done done) {
+  rows = round_up(rows, kTileRows);
+  int64_t v = begin;
+  for (; v + 2 <= end; v += 2) multiply_tile_panel<2>(a, b, depth, rows, v, init, done);
+  if (v < end) multiply_tile_panel<1>(a, b, depth, rows, v, init, done);
+}
+
+}  // namespace outsize::OUTSIZE_ISA
