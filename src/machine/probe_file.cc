@@ -16,6 +16,7 @@
 #include "core/error.h"
 #include "core/rng.h"
 #include "machine/file_system.h"
+#include "storage/checksum.h"
 
 namespace outsize {
 namespace {
@@ -117,14 +118,19 @@ class Phase {
       const bool writes =
           traffic_ == DiskTraffic::write || (traffic_ == DiskTraffic::mixed && turn % 2 == 1);
       const double start = elapsed();
+      if (writes) verify(block);
       if (const int error = move(block, offset, writes)) {
         error_ = error;
         return;
       }
+      if (!writes) verify(block);
       const double end = elapsed();
       stamps.push_back({end, end - start});
     }
   }
+
+  // What the store does with all it moves: a seventh of a core's time at 2 GB/s.
+  void verify(const std::byte* block) { checksum(block, static_cast<std::size_t>(block_bytes_)); }
 
   // The whole block, or the error number.
   int move(std::byte* block, std::int64_t offset, bool writes) const {

@@ -21,8 +21,9 @@ class ProbeFile {
   ProbeFile(const ProbeFile&) = delete;
   ProbeFile& operator=(const ProbeFile&) = delete;
 
-  // Goes over the file block by block for `seconds`, `depth` blocks in flight, a thread each. May
-  // run beside other work of this process. Throws Io.
+  // Goes over the file block by block for `seconds`, `depth` blocks in flight, a thread each, and
+  // takes the checksum of each as the store does. May run beside other work of this process. Throws
+  // Io.
   DiskPoint run(DiskTraffic traffic, std::int64_t block_bytes, int depth, double seconds) const;
 
   bool direct() const { return direct_; }
