@@ -8,6 +8,7 @@ texts token by token as well (minutes)."""
 import dataclasses
 import json
 import math
+import unittest.mock
 
 import numpy as np
 import pytest
@@ -87,10 +88,24 @@ def logits_of(run_outsize, tmp_path_factory):
 
 
 def open_llama(path, context, all_logits=True):
-    """llama.cpp with a key/value cache in f32 and no fused attention: its most exact arithmetic."""
-    return llama_cpp.Llama(model_path=str(path), n_ctx=context, n_batch=context, n_ubatch=context,
-                           logits_all=all_logits, type_k=llama_cpp.GGML_TYPE_F32,
-                           type_v=llama_cpp.GGML_TYPE_F32, flash_attn=False, verbose=False)
+    """llama.cpp with a key/value cache in f32 and no fused attention: its most exact arithmetic.
+
+    Weights stay as the file has them: repacked for tile registers, quantised ones end the process
+    (llama-cpp-python 0.3.36).
+    """
+    default = llama_cpp.llama_cpp.llama_model_default_params
+
+    def as_in_the_file():
+        params = default()
+        params.use_extra_bufts = False
+        return params
+
+    with unittest.mock.patch.object(llama_cpp.llama_cpp, "llama_model_default_params",
+                                    as_in_the_file):
+        return llama_cpp.Llama(model_path=str(path), n_ctx=context, n_batch=context,
+                               n_ubatch=context, logits_all=all_logits,
+                               type_k=llama_cpp.GGML_TYPE_F32, type_v=llama_cpp.GGML_TYPE_F32,
+                               flash_attn=False, verbose=False)
 
 
 def llama_logits(model, ids):
