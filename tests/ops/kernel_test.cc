@@ -15,7 +15,6 @@
 #include "ops/harness.h"
 #include "ops/layer_norm/layer_norm.h"
 #include "ops/linear/linear.h"
-#include "ops/lm_loss/lm_loss.h"
 #include "ops/op_test.h"
 #include "ops/rms_norm/rms_norm.h"
 #include "ops/rope/rope.h"
@@ -151,12 +150,6 @@ Sample LargeResults::sample(std::int64_t width) const {
   if (name == "gated_activation") return {text, kind, {x, x}};
   if (name == "layer_norm") return {text, {{"eps", 1e-5}}, {x, w, w}};
   if (name == "rms_norm") return {text, {{"eps", 1e-5}, {"weight_offset", 1.0}}, {x, w}};
-  if (name == "lm_loss")  // the gradient of the logits, of 1,024 rows at once
-    return {text,
-            {},
-            {{Kind::activation, {kRows, 4}},
-             {Kind::weight, {width, 4}},
-             {Kind::integers, {kRows}, -1, static_cast<double>(width - 1), {}}}};
   if (name == "rope") return {text, {{"head_dim", width}}, {x, {Kind::vector, {kRows, width}}}};
   return {
       text, {{"scale", 1.5}}, {{Kind::weight, {30, width}}, {Kind::integers, {kRows}, 0, 29, {}}}};
@@ -179,7 +172,7 @@ TEST_P(LargeResults, AgreeWithTheReference) {
 INSTANTIATE_TEST_SUITE_P(Ops, LargeResults,
                          ::testing::Values(&add_op(), &activation_op(), &gated_activation_op(),
                                            &layer_norm_op(), &rms_norm_op(), &rope_op(),
-                                           &embedding_op(), &lm_loss_op()),
+                                           &embedding_op()),
                          op_name);
 
 // Wide enough for bias gradients by several rows at once, and for a bf16 dy that is turned over

@@ -14,10 +14,11 @@ struct SoftmaxPart {
 struct LmLossKernels {
   SoftmaxPart (*part)(const float* logits, std::int64_t count);
   // Index of the two that follow: "in bf16", else f32.
-  // As `part`, and out[v] = exp(logits[v] − maximum); in f32 `out` may be `logits`.
+  // As `part`, and out[v] = exp(logits[v] − maximum).
   SoftmaxPart (*exponentials[2])(const float* logits, std::int64_t count, void* out);
   // values[v] · factor, in place.
   void (*scale[2])(void* values, std::int64_t count, float factor);
+  // Rounded to bf16.
   void (*narrow)(const float* from, std::int64_t count, std::uint16_t* to);
 };
 
