@@ -33,7 +33,7 @@ endif()
 
 # outsize_part(NAME DEPENDS a b LIBRARIES x y FOLDERS f AMX s): library outsize_NAME from every .cc
 # file of the current folder and of the FOLDERS below it; vector sources (*_simd.cc) are compiled
-# once per instruction set, those under AMX for that as well. DEPENDS names the parts it may
+# once per instruction set, those under AMX for that as well, and *_amx.cc for that alone. DEPENDS names the parts it may
 # include: the direction of dependencies is the link graph.
 function(outsize_part name)
   cmake_parse_arguments(PART "" "" "DEPENDS;LIBRARIES;FOLDERS;AMX" ${ARGN})
@@ -44,7 +44,10 @@ function(outsize_part name)
   endforeach()
   set(vector_sources ${sources})
   list(FILTER vector_sources INCLUDE REGEX "_simd\\.cc$")
-  list(FILTER sources EXCLUDE REGEX "_simd\\.cc$")
+  set(amx_sources ${sources})
+  list(FILTER amx_sources INCLUDE REGEX "_amx\\.cc$")
+  list(APPEND PART_AMX ${amx_sources})
+  list(FILTER sources EXCLUDE REGEX "_(simd|amx)\\.cc$")
   add_library(outsize_${name} STATIC ${sources})
   target_link_libraries(outsize_${name} PUBLIC outsize_flags fmt::fmt ${PART_LIBRARIES})
   foreach(part ${PART_DEPENDS})

@@ -2,8 +2,10 @@
 
 #include <cstring>
 #include <dnnl.hpp>
+#include <optional>
 
 #include "backends/cpu/pack.h"
+#include "backends/cpu/tile_product.h"
 #include "backends/cpu/transpose.h"
 #include "core/error.h"
 #include "core/parallel.h"
@@ -99,6 +101,7 @@ bool is_empty(const MatmulSpec& spec) {
 
 struct Matmul::Impl {
   MatmulSpec spec;
+  std::optional<TileProduct> tiles;  // else oneDNN's
   std::int64_t turned = 0, packed = 0;  // bytes
   memory::desc a, b, c, bias, scratch;
   dnnl::matmul primitive;
@@ -110,7 +113,7 @@ const char* matmul_unsupported(const MatmulSpec& spec) {
   if (spec.result != DType::f32 && spec.result != spec.operand)
     return "the result is neither f32 nor the operands' dtype";
   if (spec.accumulate && spec.result != DType::f32) return "accumulates only in f32";
-  if (is_empty(spec)) return nullptr;
+  if (is_empty(spec) || TileProduct::runs(spec)) return nullptr;
   try {
     choose(spec);
     return nullptr;
@@ -126,6 +129,10 @@ Matmul::Matmul(const MatmulSpec& spec) : impl_(std::make_unique<Impl>()) {
   thread_count();  // fixes oneDNN's team before its primitives partition their work
   impl_->spec = spec;
   if (is_empty(spec)) return;
+  if (TileProduct::runs(spec)) {
+    impl_->tiles.emplace(spec);
+    return;
+  }
   const auto [descriptor, packs] = choose(spec);
   impl_->turned = turned_bytes(spec);
   impl_->packed = packs ? packed_bytes(spec.k, spec.n, spec.operand) : 0;
@@ -143,6 +150,7 @@ Matmul& Matmul::operator=(Matmul&&) noexcept = default;
 
 std::int64_t Matmul::workspace_bytes() const {
   if (is_empty(impl_->spec)) return 0;
+  if (impl_->tiles) return impl_->tiles->workspace_bytes();
   return impl_->turned + impl_->packed + static_cast<std::int64_t>(impl_->scratch.get_size());
 }
 
@@ -152,6 +160,10 @@ Status Matmul::run(const void* a, const void* b, const float* bias, void* c,
   if (is_empty(spec)) {
     const bool clear = spec.k == 0 && !spec.accumulate && spec.m > 0 && spec.n > 0;
     if (clear) std::memset(c, 0, static_cast<size_t>(spec.m * spec.n * size_of(spec.result)));
+    return {};
+  }
+  if (impl_->tiles) {
+    impl_->tiles->run(a, b, bias, c, workspace);
     return {};
   }
   char* scratch = static_cast<char*>(workspace);

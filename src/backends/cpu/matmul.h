@@ -1,6 +1,6 @@
-// Matrix product on the CPU by oneDNN: c = a·b (+ bias) or c += a·b, compiled once per shape.
-// Adapter only: knows no op. oneDNN's scratchpad is the caller's, so its bytes are known at plan
-// time.
+// Matrix product on the CPU: c = a·b (+ bias) or c += a·b, prepared once per shape. oneDNN's, or, of
+// bf16 where there are tile registers, our own. Knows no op. Scratch is the caller's, so its bytes
+// are known at plan time.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,7 @@ class Matmul {
   Matmul(Matmul&&) noexcept;
   Matmul& operator=(Matmul&&) noexcept;
 
-  // Of oneDNN's scratchpad, of a transposed bf16 `a` turned over, and of b packed.
+  // Of scratch, of operands turned over or packed; the run needs them aligned to 64 bytes.
   std::int64_t workspace_bytes() const;
   // Blocks until done. `bias` is nullptr unless the spec has one. Same bits on every repeat with
   // the same thread count.

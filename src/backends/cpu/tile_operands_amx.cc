@@ -1,0 +1,77 @@
+#include "backends/cpu/tile_operands.h"
+
+#include "backends/cpu/tile_words.h"
+
+namespace outsize::OUTSIZE_ISA {
+namespace {
+
+constexpr int64_t kAhead = 256;  // elements of a row
+
+// Sixteen lines of a tile as they lie in the matrix: pairs of rows where the depth comes first, else
+// rows.
+template <bool kDepthFirst>
+OUTSIZE_INLINE void load_lines(const TileSource& from, int64_t side, int64_t depth,
+                               __m512i (&lines)[kTileSide]) {
+  const int64_t sides = from.side - side, depths = from.depth - depth;
+  if constexpr (kDepthFirst) {
+    const uint16_t* row = from.data + depth * from.stride + side;
+    const __mmask16 lanes = first_16(sides);
+    for (int64_t i = 0; i < kTileSide; ++i, row += 2 * from.stride)
+      lines[i] = pair_words(row, 2 * i < depths ? lanes : 0, row + from.stride,
+                            2 * i + 1 < depths ? lanes : 0);
+  } else {
+    const uint16_t* row = from.data + side * from.stride + depth;
+    const __mmask32 lanes = first_32(depths);
+    for (int64_t i = 0; i < kTileSide; ++i, row += from.stride)
+      lines[i] = _mm512_maskz_loadu_epi16(i < sides ? lanes : 0, row);
+  }
+}
+
+// Of the next step, in the first-level cache's direction.
+template <bool kDepthFirst>
+OUTSIZE_INLINE void fetch_ahead(const TileSource& from, int64_t side, int64_t depth) {
+  const uint16_t* row = kDepthFirst ? from.data + (depth + kTileStep) * from.stride + side
+                                    : from.data + side * from.stride + depth + kAhead;
+  for (int64_t i = 0; i < kTileStep; ++i) _mm_prefetch(row + i * from.stride, _MM_HINT_T0);
+}
+
+template <bool kDepthFirst, bool kTurned>
+OUTSIZE_INLINE void fill_step(const TileSource& from, int64_t panel, int64_t step, char* to) {
+  to += (panel * tile_steps(from.depth) + step) * kTileStepBytes;
+  fetch_ahead<kDepthFirst>(from, panel * kTileSquare, step * kTileStep);
+  for (int64_t half = 0; half < 2; ++half) {
+    __m512i lines[kTileSide];
+    load_lines<kDepthFirst>(from, panel * kTileSquare + half * kTileSide, step * kTileStep, lines);
+    if constexpr (kTurned) turn_words(lines);
+    for (int64_t i = 0; i < kTileSide; ++i, to += kTileBytes) _mm512_store_si512(to, lines[i]);
+  }
+}
+
+// Along the rows of the matrix.
+template <bool kDepthFirst, bool kTurned>
+void fill_tiles(const TileSource& from, char* to) {
+  const int64_t panels = tile_panels(from.side), steps = tile_steps(from.depth);
+  if constexpr (kDepthFirst) {
+    for (int64_t step = 0; step < steps; ++step)
+      for (int64_t panel = 0; panel < panels; ++panel)
+        fill_step<kDepthFirst, kTurned>(from, panel, step, to);
+  } else {
+    for (int64_t panel = 0; panel < panels; ++panel)
+      for (int64_t step = 0; step < steps; ++step)
+        fill_step<kDepthFirst, kTurned>(from, panel, step, to);
+  }
+}
+
+}  // namespace
+
+void fill_left_tiles(const TileSource& from, void* to) {
+  auto* tiles = static_cast<char*>(to);
+  from.depth_first ? fill_tiles<true, true>(from, tiles) : fill_tiles<false, false>(from, tiles);
+}
+
+void fill_right_tiles(const TileSource& from, void* to) {
+  auto* tiles = static_cast<char*>(to);
+  from.depth_first ? fill_tiles<true, false>(from, tiles) : fill_tiles<false, true>(from, tiles);
+}
+
+}  // namespace outsize::OUTSIZE_ISA

@@ -1,0 +1,156 @@
+#include "backends/cpu/tile_product.h"
+
+#include <algorithm>
+
+#include "backends/cpu/tile_strip.h"
+#include "core/isa.h"
+#include "core/parallel.h"
+#include "core/round_up.h"
+
+namespace outsize {
+namespace {
+
+constexpr std::int64_t kMostTurnedBytes = std::int64_t{64} << 20;
+
+// So much of b lies in a second-level cache of 2 MiB beside what passes through it.
+constexpr std::int64_t kMostOfB = std::int64_t{1} << 19;  // elements
+constexpr std::int64_t kMostColumns = 512, kLeastColumns = 64;
+// Summed at one go: all there is, if it is no more than kWholeDepth; else less where b lies depth
+// first, since memory gives wide strips of its rows faster.
+constexpr std::int64_t kWholeDepth = 1024, kDepthFirstRun = 512;
+constexpr std::int64_t kMostRows = 2048, kLeastRows = 128;
+// What a strip costs besides its products, as so many rows and columns of them: b is packed for
+// every strip of rows, a comes from memory for every strip of columns.
+constexpr std::int64_t kRowsToPack = 96, kColumnsToRead = 32;
+// Lines this far apart share a place in a first-level cache.
+constexpr std::int64_t kAliasBytes = 4096;
+
+std::int64_t divide_up(std::int64_t x, std::int64_t by) {
+  return (x + by - 1) / by;
+}
+
+// The least multiple of `step` that splits `size` into so many parts or fewer.
+std::int64_t even_part(std::int64_t size, std::int64_t parts, std::int64_t step) {
+  return round_up(divide_up(size, parts), step);
+}
+
+std::int64_t depth_run(std::int64_t depth, bool depth_first) {
+  const std::int64_t most = depth > kWholeDepth && depth_first ? kDepthFirstRun : kWholeDepth;
+  return even_part(depth, divide_up(depth, most), kTileStep);
+}
+
+}  // namespace
+
+// One operand each, as it lies in memory; side: rows of the left, columns of the right.
+struct TileProduct::Operands {
+  TileSource left, right;
+
+  Operands(const TileProduct& p, const void* a, const void* b) {
+    const MatmulSpec& s = p.spec_;
+    left = {static_cast<const std::uint16_t*>(a), s.transpose_a ? s.m : s.k, s.m, s.k,
+            s.transpose_a};
+    right = {static_cast<const std::uint16_t*>(b), s.transpose_b ? s.k : s.n, s.n, s.k,
+             !s.transpose_b};
+    if (p.swapped_) std::swap(left, right);
+  }
+};
+
+bool TileProduct::runs(const MatmulSpec& spec) {
+  return active_isa() == Isa::amx && spec.operand == DType::bf16 &&
+         (!spec.transpose_a || TileProduct(spec).turned_bytes() <= kMostTurnedBytes);
+}
+
+TileProduct::TileProduct(const MatmulSpec& spec)
+    : spec_(spec),
+      // Of two operands that lie depth first the smaller one is turned over as a whole; pairing the
+      // other's rows is less work, and done where they are used.
+      swapped_(spec.transpose_a && !spec.transpose_b && spec.m > spec.n && !spec.bias &&
+               spec.result == DType::f32),
+      left_is_turned_(spec.transpose_a),
+      rows_(swapped_ ? spec.n : spec.m),
+      columns_(swapped_ ? spec.m : spec.n),
+      depth_each_(depth_run(spec.k, swapped_ || !spec.transpose_b)) {
+  choose_strip();
+  strips_each_ = divide_up(all_strips(), thread_count());
+  scratch_each_ = isa_amx::strip_scratch_bytes(strip_rows_, strip_columns_, spec_.k, depth_each_);
+}
+
+// The strip with which the thread that has most to do has least.
+void TileProduct::choose_strip() {
+  std::int64_t least = 0;
+  for (std::int64_t rows = std::min(kMostRows, round_up(rows_, kTileSquare));;
+       rows = round_up(rows / 2, kTileSquare)) {
+    const std::int64_t most = std::min(kMostColumns, kMostOfB / depth_each_ / kTileSquare * kTileSquare);
+    for (std::int64_t columns = most; columns >= kLeastColumns; columns -= kTileSquare) {
+      const std::int64_t strips = divide_up(rows_, rows) * divide_up(columns_, columns);
+      const std::int64_t cost = divide_up(strips, thread_count()) * (rows + kRowsToPack) *
+                                (std::min(columns, columns_) + kColumnsToRead);
+      if (least != 0 && cost >= least) continue;
+      least = cost;
+      strip_rows_ = rows;
+      strip_columns_ = columns;
+    }
+    if (rows <= kLeastRows) break;
+  }
+}
+
+std::int64_t TileProduct::all_strips() const {
+  return strips_down() * divide_up(columns_, strip_columns_);
+}
+
+std::int64_t TileProduct::strips() const {
+  return divide_up(all_strips(), strips_each_);
+}
+
+std::int64_t TileProduct::turned_bytes() const {
+  return left_is_turned_ ? tile_bytes(rows_, spec_.k) : 0;
+}
+
+void TileProduct::turn_left(const Operands& of, void* to) const noexcept {
+  const std::int64_t panels = tile_panels(rows_);
+  parallel_for(panels, divide_up(panels, thread_count()), [&](std::int64_t begin, std::int64_t end) {
+    TileSource some = of.left;
+    some.data += begin * kTileSquare;
+    some.side = std::min(end * kTileSquare, rows_) - begin * kTileSquare;
+    isa_amx::fill_left_tiles(some, static_cast<char*>(to) + tile_bytes(begin * kTileSquare, spec_.k));
+  });
+}
+
+void TileProduct::run(const void* a, const void* b, const float* bias, void* c,
+                      void* workspace) const noexcept {
+  const Operands of(*this, a, b);
+  TileLeft left{reinterpret_cast<const char*>(of.left.data), of.left.stride * 2 * kTileSquare,
+                of.left.stride * 2, kTileStep * 2, of.left.stride * 2 % kAliasBytes != 0};
+  if (left_is_turned_) {
+    turn_left(of, workspace);
+    left = {static_cast<const char*>(workspace), tile_bytes(kTileSquare, spec_.k),
+            kTileStepBytes / kTileSquare, kTileStepBytes, true};
+  }
+  char* scratch = static_cast<char*>(workspace) + turned_bytes();
+  parallel_for(all_strips(), strips_each_, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t row = i % strips_down() * strip_rows_;
+      const std::int64_t column = i / strips_down() * strip_columns_;
+      TileStrip strip{
+          .a = left,
+          .b = of.right,
+          .bias = bias ? bias + column : nullptr,
+          .c_stride = spec_.n,
+          .c_is_bf16 = spec_.result == DType::bf16,
+          .c_is_turned = swapped_,
+          .accumulates = spec_.accumulate,
+          .rows = std::min(strip_rows_, rows_ - row),
+          .depth_each = depth_each_,
+          .scratch = scratch + begin / strips_each_ * scratch_each_,
+      };
+      strip.a.data += row / kTileSquare * left.panel;
+      strip.b.data += column * (of.right.depth_first ? 1 : of.right.stride);
+      strip.b.side = std::min(strip_columns_, columns_ - column);
+      const std::int64_t offset = swapped_ ? column * spec_.n + row : row * spec_.n + column;
+      strip.c = static_cast<char*>(c) + offset * size_of(spec_.result);
+      isa_amx::multiply_strip(strip);
+    }
+  });
+}
+
+}  // namespace outsize

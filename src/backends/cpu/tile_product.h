@@ -1,0 +1,47 @@
+// Products of bf16 matrices on AMX's tile registers, on all threads. oneDNN has such products, too;
+// these are faster (docs/PERFORMANCE.md, "On tile registers").
+#pragma once
+
+#include <cstdint>
+
+#include "backends/cpu/matmul.h"
+
+namespace outsize {
+
+// Each element is summed in f32 in runs of up to 2,048 terms, these one after the other, so its
+// bits do not hang on the threads or on how they share the work.
+class TileProduct {
+ public:
+  // Whether the product runs so: bf16 operands, a processor with tile registers that tests have not
+  // put aside, and no more than 64 MiB to be turned over.
+  static bool runs(const MatmulSpec& spec);
+
+  // runs(spec), and nothing of it is empty.
+  explicit TileProduct(const MatmulSpec& spec);
+
+  std::int64_t workspace_bytes() const { return turned_bytes() + strips() * scratch_each_; }
+  // As Matmul::run.
+  void run(const void* a, const void* b, const float* bias, void* c,
+           void* workspace) const noexcept;
+
+ private:
+  struct Operands;
+  std::int64_t turned_bytes() const;
+  // Strips that have scratch of their own: one per thread, or fewer.
+  std::int64_t strips() const;
+  void choose_strip();
+  std::int64_t strips_down() const { return (rows_ + strip_rows_ - 1) / strip_rows_; }
+  std::int64_t all_strips() const;
+  void turn_left(const Operands& of, void* to) const noexcept;
+
+  MatmulSpec spec_;
+  bool swapped_;                 // cᵀ = bᵀ·a instead of c = a·b
+  bool left_is_turned_;          // its depth comes first in memory
+  std::int64_t rows_, columns_;  // of what is computed: c or cᵀ
+  std::int64_t depth_each_;      // summed at one go
+  std::int64_t strip_rows_ = 0, strip_columns_ = 0;
+  std::int64_t strips_each_ = 0;  // per thread
+  std::int64_t scratch_each_ = 0;
+};
+
+}  // namespace outsize

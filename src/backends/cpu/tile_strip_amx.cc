@@ -1,0 +1,242 @@
+#include "backends/cpu/tile_strip.h"
+
+#include "backends/cpu/tile_words.h"
+
+namespace outsize::OUTSIZE_ISA {
+namespace {
+
+constexpr int64_t kSquareWords = kTileSquare * kTileSquare;
+constexpr int64_t kHalfStep = kTileStepBytes / 2;
+constexpr int64_t kTurnRows = 8;  // of a square, in which one tile of it is turned over
+
+OUTSIZE_INLINE int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+// With a null base it only counts.
+struct Scratch {
+  float* results[2];  // of squares, [32][32], in turn
+  char* left;         // one panel of a, where it does not lie well
+  char* right;        // of b, all columns and so much depth as is summed at one go
+  float* parts;       // of every square, where the depth is summed in several runs
+  int64_t bytes = 0;
+
+  Scratch(int64_t rows, int64_t columns, int64_t depth, int64_t depth_each, void* base) {
+    const int64_t run = smaller(depth, depth_each);
+    const int64_t squares = tile_panels(rows) * tile_panels(columns);
+    for (float*& result : results) result = reinterpret_cast<float*>(take(kSquareWords * 4, base));
+    left = take(tile_bytes(kTileSquare, run), base);
+    right = take(tile_bytes(columns, run), base);
+    parts = reinterpret_cast<float*>(take(depth > run ? squares * kSquareWords * 4 : 0, base));
+  }
+
+ private:
+  char* take(int64_t count, void* base) {
+    char* piece = base ? static_cast<char*>(base) + bytes : nullptr;
+    bytes += count;
+    return piece;
+  }
+};
+
+// The sums of a square, on their way to where they belong. They get there beside the products of
+// the next square, a few rows at a time: at once, they would wait until the registers are written.
+struct Pending {
+  enum { nothing, add_to_parts, finish, finish_turned } kind = nothing;
+  const float* sums;
+  float* parts;  // of steps before, or nullptr
+  void* c;
+  const float* bias;
+  int64_t rows, columns;
+};
+
+class Strip {
+ public:
+  explicit Strip(const TileStrip& strip)
+      : strip_(strip),
+        columns_(strip.b.side),
+        depth_(strip.b.depth),
+        scratch_(strip.rows, columns_, depth_, strip.depth_each, strip.scratch) {}
+
+  void run() {
+    for (int64_t from = 0; from < depth_; from += strip_.depth_each) {
+      depth_run_ = smaller(strip_.depth_each, depth_ - from);
+      fill_right_tiles(right(from), scratch_.right);
+      for (int64_t row = 0; row < strip_.rows; row += kTileSquare) multiply_panel(row, from);
+    }
+    finish_rows(0, kTileSquare);
+  }
+
+ private:
+  TileSource right(int64_t from) const {
+    TileSource b = strip_.b;
+    b.data += from * (b.depth_first ? b.stride : 1);
+    b.depth = depth_run_;
+    return b;
+  }
+
+  // One panel of a, all columns.
+  void multiply_panel(int64_t row, int64_t from) {
+    const TileLeft a = left(row, from);
+    const int64_t squares = tile_panels(columns_);
+    const int64_t next = smaller(row + kTileSquare, (strip_.rows - 1) / kTileSquare * kTileSquare);
+    for (int64_t i = 0; i < squares; ++i) {
+      ahead_ = {panel_of_a(next, from), i * kTileSquare / squares, (i + 1) * kTileSquare / squares};
+      multiply_square(a, row, i, from);
+    }
+  }
+
+  const char* panel_of_a(int64_t row, int64_t from) const {
+    return strip_.a.data + row / kTileSquare * strip_.a.panel + from / kTileStep * strip_.a.step;
+  }
+
+  // Copied and filled up with zeros where the panel is not whole.
+  TileLeft left(int64_t row, int64_t from) {
+    const TileLeft& a = strip_.a;
+    const char* data = panel_of_a(row, from);
+    const int64_t rows = smaller(kTileSquare, strip_.rows - row);
+    const bool in_tiles = a.row == kTileBytes;
+    if (in_tiles || (rows == kTileSquare && depth_run_ % kTileStep == 0 && a.lies_well))
+      return {data, 0, a.row, a.step, true};
+    fill_left_tiles({reinterpret_cast<const uint16_t*>(data), a.row / 2, rows, depth_run_, false},
+                    scratch_.left);
+    return {scratch_.left, 0, kTileBytes, kTileStepBytes, true};
+  }
+
+  void multiply_square(const TileLeft& a, int64_t row, int64_t square, int64_t from) {
+    const int64_t column = square * kTileSquare, steps = tile_steps(depth_run_);
+    float* parts =
+        scratch_.parts + (row / kTileSquare * tile_panels(columns_) + square) * kSquareWords;
+    const bool first = from == 0, last = from + strip_.depth_each >= depth_;
+    turn_ = !turn_;
+    float* sums = first && !last ? parts : scratch_.results[turn_];
+    multiply_steps(a, scratch_.right + square * steps * kTileStepBytes, steps, sums);
+    pending_.kind = !last                ? (first ? Pending::nothing : Pending::add_to_parts)
+                    : strip_.c_is_turned ? Pending::finish_turned
+                                         : Pending::finish;
+    pending_.sums = sums;
+    pending_.parts = first ? nullptr : parts;
+    const int64_t offset =
+        strip_.c_is_turned ? column * strip_.c_stride + row : row * strip_.c_stride + column;
+    pending_.c = static_cast<char*>(strip_.c) + offset * (strip_.c_is_bf16 ? 2 : 4);
+    pending_.bias = strip_.bias ? strip_.bias + column : nullptr;
+    pending_.rows = smaller(kTileSquare, strip_.rows - row);
+    pending_.columns = smaller(kTileSquare, columns_ - column);
+  }
+
+  [[gnu::always_inline]] void multiply_steps(const TileLeft& a, const char* b, int64_t steps,
+                                             float* sums) {
+    const int64_t rows_each = (kTileSquare + steps - 1) / steps;
+    write_now();
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int64_t s = 0; s < steps; ++s) {
+      const char* upper = a.data + s * a.step;
+      const char* words = b + s * kTileStepBytes;
+      _tile_stream_loadd(6, words, kTileBytes);
+      _tile_loadd(4, upper, a.row);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_stream_loadd(7, words + kHalfStep, kTileBytes);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_loadd(5, upper + kTileSide * a.row, a.row);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+      finish_rows(s * rows_each, smaller(kTileSquare, (s + 1) * rows_each));
+      fetch_ahead(s);
+    }
+    constexpr int64_t kRow = kTileSquare * 4;
+    _tile_stored(0, sums, kRow);
+    _tile_stored(1, sums + kTileSide, kRow);
+    _tile_stored(2, sums + kTileSide * kTileSquare, kRow);
+    _tile_stored(3, sums + kTileSide * kTileSquare + kTileSide, kRow);
+    write_now();
+  }
+
+  // Of the next panel of a, towards the second-level cache.
+  [[gnu::always_inline]] void fetch_ahead(int64_t step) const {
+    for (int64_t r = ahead_.begin; r < ahead_.end; ++r)
+      _mm_prefetch(ahead_.data + r * strip_.a.row + step * strip_.a.step, _MM_HINT_T1);
+  }
+
+  [[gnu::always_inline]] void finish_rows(int64_t begin, int64_t end) const {
+    const Pending p = pending_;
+    switch (p.kind) {
+      case Pending::nothing:
+        return;
+      case Pending::add_to_parts:
+        for (int64_t i = begin * kTileSquare; i < end * kTileSquare; i += kLanes)
+          store(p.parts + i, load(p.parts + i) + load(p.sums + i));
+        return;
+      case Pending::finish:
+        for (int64_t r = begin; r < smaller(end, p.rows); ++r)
+          strip_.c_is_bf16 ? finish_row<uint16_t>(p, r) : finish_row<float>(p, r);
+        return;
+      case Pending::finish_turned:
+        for (int64_t r = (begin + kTurnRows - 1) / kTurnRows * kTurnRows; r < end; r += kTurnRows)
+          finish_turned_tile(p, r / kTurnRows);
+        return;
+    }
+  }
+
+  template <class T>
+  [[gnu::always_inline]] void finish_row(const Pending& p, int64_t r) const {
+    T* c = static_cast<T*>(p.c) + r * strip_.c_stride;
+    each_vector(0, p.columns, [&](int64_t i, auto lanes) {
+      f32x16 sum = load(p.sums + r * kTileSquare + i);
+      if (p.parts) sum += load(p.parts + r * kTileSquare + i);
+      if (p.bias) sum += load(p.bias + i, lanes);
+      if (strip_.accumulates) sum += load(c + i, lanes);
+      store(c + i, sum, lanes);
+    });
+  }
+
+  // Tile `number` of four: its columns become rows of c.
+  void finish_turned_tile(const Pending& p, int64_t number) const {
+    const int64_t row = number / 2 * kTileSide, column = number % 2 * kTileSide;
+    __m512i lines[kTileSide];
+    for (int64_t i = 0; i < kTileSide; ++i) {
+      const int64_t at = (row + i) * kTileSquare + column;
+      f32x16 sum = load(p.sums + at);
+      if (p.parts) sum += load(p.parts + at);
+      lines[i] = (__m512i)sum.part[0];
+    }
+    turn_words(lines);
+    const int64_t columns = smaller(kTileSide, p.columns - column);
+    const auto words = static_cast<int>(smaller(kTileSide, p.rows - row));
+    if (words <= 0) return;
+    for (int64_t i = 0; i < columns; ++i) {
+      float* c = static_cast<float*>(p.c) + (column + i) * strip_.c_stride + row;
+      f32x16 sum;
+      sum.part[0] = (__m512)lines[i];
+      if (strip_.accumulates) sum += load_n(c, words);
+      store_n(c, sum, words);
+    }
+  }
+
+  struct Ahead {
+    const char* data;
+    int64_t begin, end;  // rows
+  };
+
+  const TileStrip& strip_;
+  const int64_t columns_, depth_;
+  Scratch scratch_;
+  int64_t depth_run_ = 0;
+  bool turn_ = false;
+  Pending pending_;
+  Ahead ahead_;
+};
+
+}  // namespace
+
+int64_t strip_scratch_bytes(int64_t rows, int64_t columns, int64_t depth, int64_t depth_each) {
+  return Scratch(rows, columns, depth, depth_each, nullptr).bytes;
+}
+
+void multiply_strip(const TileStrip& strip) {
+  const TileRegisters registers;
+  Strip(strip).run();
+}
+
+}  // namespace outsize::OUTSIZE_ISA

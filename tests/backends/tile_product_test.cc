@@ -1,0 +1,173 @@
+#include "backends/cpu/tile_product.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "core/half.h"
+#include "core/isa.h"
+#include "core/parallel.h"
+
+namespace outsize {
+namespace {
+
+// Memory that begins at a cache line.
+class Lines {
+ public:
+  explicit Lines(std::int64_t bytes) : memory_(static_cast<size_t>(bytes) + 64) {
+    while (reinterpret_cast<std::uintptr_t>(memory_.data() + offset_) % 64 != 0) ++offset_;
+  }
+  void* data() { return memory_.data() + offset_; }
+
+ private:
+  std::vector<char> memory_;
+  size_t offset_ = 0;
+};
+
+// Behind the operands lies what is not a number.
+struct Operands {
+  std::vector<bf16> a, b;
+  std::vector<float> bias, c;
+
+  explicit Operands(const MatmulSpec& x) {
+    std::mt19937 random(static_cast<unsigned>(x.m * 31 + x.n * 7 + x.k));
+    std::normal_distribution<float> normal;
+    const auto fill = [&](std::int64_t count, auto convert, auto& values) {
+      for (std::int64_t i = 0; i < count; ++i) values.push_back(convert(normal(random)));
+    };
+    const auto same = [](float value) { return value; };
+    fill(x.m * x.k, to_bf16, a);
+    fill(x.k * x.n, to_bf16, b);
+    fill(x.n, same, bias);
+    fill(x.m * x.n, same, c);
+    for (auto* values : {&a, &b})
+      values->resize(values->size() + 64, to_bf16(std::numeric_limits<float>::quiet_NaN()));
+  }
+};
+
+// c as f32, whatever it is; the element behind it must stay.
+std::vector<float> product(const MatmulSpec& x, const Operands& from) {
+  const TileProduct tiles(x);
+  Lines workspace(tiles.workspace_bytes());
+  const auto count = static_cast<size_t>(x.m * x.n);
+  std::vector<float> c = from.c;
+  std::vector<bf16> narrow(count + 1, to_bf16(9.0f));
+  c.push_back(9.0f);
+  void* to = x.result == DType::bf16 ? static_cast<void*>(narrow.data()) : c.data();
+  tiles.run(from.a.data(), from.b.data(), x.bias ? from.bias.data() : nullptr, to,
+            workspace.data());
+  for (size_t i = 0; x.result == DType::bf16 && i <= count; ++i) c[i] = to_f32(narrow[i]);
+  EXPECT_EQ(c.back(), 9.0f);
+  c.pop_back();
+  return c;
+}
+
+double element(const std::vector<bf16>& matrix, std::int64_t row, std::int64_t column,
+               std::int64_t rows, std::int64_t columns, bool transposed) {
+  const std::int64_t at = transposed ? column * rows + row : row * columns + column;
+  return double{to_f32(matrix[static_cast<size_t>(at)])};
+}
+
+// Against double precision: within the rounding of k additions in f32, and of the result.
+void expect_right(const MatmulSpec& x) {
+  SCOPED_TRACE(testing::Message() << x.m << " x " << x.n << " x " << x.k << " to "
+                                  << name_of(x.result) << (x.transpose_a ? ", a turned" : "")
+                                  << (x.transpose_b ? ", b turned" : "") << (x.bias ? ", bias" : "")
+                                  << (x.accumulate ? ", accumulates" : ""));
+  ASSERT_TRUE(TileProduct::runs(x));
+  const Operands from(x);
+  const std::vector<float> c = product(x, from);
+  std::int64_t wrong = 0;
+  for (std::int64_t i = 0; i < x.m; ++i)
+    for (std::int64_t j = 0; j < x.n; ++j) {
+      const auto at = static_cast<size_t>(i * x.n + j);
+      double sum = 0;
+      if (x.bias) sum += double{from.bias[static_cast<size_t>(j)]};
+      if (x.accumulate) sum += double{from.c[at]};
+      double size = std::abs(sum);
+      for (std::int64_t t = 0; t < x.k; ++t) {
+        const double term = element(from.a, i, t, x.m, x.k, x.transpose_a) *
+                            element(from.b, t, j, x.k, x.n, x.transpose_b);
+        sum += term;
+        size += std::abs(term);
+      }
+      const double rounding = x.result == DType::bf16 ? std::abs(sum) / 256 : 0;
+      wrong += !(std::abs(double{c[at]} - sum) <= rounding + size * 1e-6);
+    }
+  EXPECT_EQ(wrong, 0);
+}
+
+// Every way the operands can lie.
+void expect_right_any_way(MatmulSpec x) {
+  x.operand = DType::bf16;
+  for (const bool transpose_a : {false, true})
+    for (const bool transpose_b : {false, true}) {
+      x.transpose_a = transpose_a;
+      x.transpose_b = transpose_b;
+      expect_right(x);
+    }
+}
+
+class TileProductTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (active_isa() != Isa::amx) GTEST_SKIP() << "this processor has no tile registers";
+  }
+};
+
+TEST_F(TileProductTest, AnyShape) {
+  for (const std::int64_t m : {1, 16, 31, 32, 33, 70})
+    for (const std::int64_t n : {1, 15, 32, 33, 100})
+      for (const std::int64_t k : {1, 2, 31, 32, 33, 64, 100})
+        expect_right_any_way({.m = m, .n = n, .k = k});
+}
+
+TEST_F(TileProductTest, ManyStrips) {
+  expect_right_any_way({.m = 2100, .n = 300, .k = 40});
+  expect_right_any_way({.m = 150, .n = 1500, .k = 50});
+}
+
+TEST_F(TileProductTest, SumsInSeveralRuns) {
+  for (const std::int64_t k : {2049, 4100, 6200}) expect_right_any_way({.m = 50, .n = 70, .k = k});
+  expect_right_any_way({.m = 32, .n = 32, .k = 8192});
+  expect_right_any_way({.m = 70, .n = 40, .k = 4096, .result = DType::bf16});
+}
+
+TEST_F(TileProductTest, EveryKindOfResult) {
+  for (const std::int64_t k : {40, 2100})
+    for (const auto& [m, n] : {std::pair{65, 50}, std::pair{50, 65}}) {
+      expect_right_any_way({.m = m, .n = n, .k = k, .bias = true});
+      expect_right_any_way({.m = m, .n = n, .k = k, .accumulate = true});
+      expect_right_any_way({.m = m, .n = n, .k = k, .result = DType::bf16, .bias = true});
+    }
+}
+
+// Rows a multiple of 4 KiB apart are copied.
+TEST_F(TileProductTest, RowsThatShareAPlaceInTheCache) {
+  expect_right_any_way({.m = 70, .n = 40, .k = 2048});
+}
+
+TEST_F(TileProductTest, SameBitsWithAnyNumberOfThreads) {
+  const int before = thread_count();
+  for (const MatmulSpec& x :
+       {MatmulSpec{.m = 300, .n = 200, .k = 2500, .operand = DType::bf16},
+        MatmulSpec{.m = 200, .n = 900, .k = 100, .operand = DType::bf16, .transpose_a = true},
+        MatmulSpec{.m = 900, .n = 200, .k = 100, .operand = DType::bf16, .transpose_a = true}}) {
+    const Operands from(x);
+    set_thread_count(1);
+    const std::vector<float> one = product(x, from);
+    for (const int threads : {2, 3, 7}) {
+      set_thread_count(threads);
+      EXPECT_EQ(product(x, from), one) << threads;
+    }
+  }
+  set_thread_count(before);
+}
+
+}  // namespace
+}  // namespace outsize
