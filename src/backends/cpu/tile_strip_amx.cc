@@ -109,22 +109,25 @@ class Strip {
     const bool first = from == 0, last = from + strip_.depth_each >= depth_;
     turn_ = !turn_;
     float* sums = first && !last ? parts : scratch_.results[turn_];
-    multiply_steps(a, scratch_.right + square * steps * kTileStepBytes, steps, sums);
+    const int64_t offset =
+        strip_.c_is_turned ? column * strip_.c_stride + row : row * strip_.c_stride + column;
+    char* c = static_cast<char*>(strip_.c) + offset * (strip_.c_is_bf16 ? 2 : 4);
+    multiply_steps(a, scratch_.right + square * steps * kTileStepBytes, steps, sums,
+                   last && !strip_.c_is_bf16 ? c : nullptr);
     pending_.kind = !last                ? (first ? Pending::nothing : Pending::add_to_parts)
                     : strip_.c_is_turned ? Pending::finish_turned
                                          : Pending::finish;
     pending_.sums = sums;
     pending_.parts = first ? nullptr : parts;
-    const int64_t offset =
-        strip_.c_is_turned ? column * strip_.c_stride + row : row * strip_.c_stride + column;
-    pending_.c = static_cast<char*>(strip_.c) + offset * (strip_.c_is_bf16 ? 2 : 4);
+    pending_.c = c;
     pending_.bias = strip_.bias ? strip_.bias + column : nullptr;
     pending_.rows = smaller(kTileSquare, strip_.rows - row);
     pending_.columns = smaller(kTileSquare, columns_ - column);
   }
 
+  // The sums of a square; c: where they will be written next, if they will.
   [[gnu::always_inline]] void multiply_steps(const TileLeft& a, const char* b, int64_t steps,
-                                             float* sums) {
+                                             float* sums, const char* c) {
     const int64_t rows_each = (kTileSquare + steps - 1) / steps;
     write_now();
     _tile_zero(0);
@@ -142,8 +145,10 @@ class Strip {
       _tile_loadd(5, upper + kTileSide * a.row, a.row);
       _tile_dpbf16ps(2, 5, 6);
       _tile_dpbf16ps(3, 5, 7);
-      finish_rows(s * rows_each, smaller(kTileSquare, (s + 1) * rows_each));
+      const int64_t row = s * rows_each, row_end = smaller(kTileSquare, row + rows_each);
+      finish_rows(row, row_end);
       fetch_ahead(s);
+      if (c) fetch_result(c, row, row_end);
     }
     constexpr int64_t kRow = kTileSquare * 4;
     _tile_stored(0, sums, kRow);
@@ -157,6 +162,15 @@ class Strip {
   [[gnu::always_inline]] void fetch_ahead(int64_t step) const {
     for (int64_t r = ahead_.begin; r < ahead_.end; ++r)
       _mm_prefetch(ahead_.data + r * strip_.a.row + step * strip_.a.step, _MM_HINT_T1);
+  }
+
+  // Lines of c that this square will be written to, for writing: a thread waits for them one after
+  // the other. (Of bf16 there are half as many, and waiting for them costs nothing.)
+  [[gnu::always_inline]] void fetch_result(const char* c, int64_t row, int64_t end) const {
+    for (; row < end; ++row) {
+      __builtin_prefetch(c + row * c_row_, 1, 3);
+      __builtin_prefetch(c + row * c_row_ + kTileBytes, 1, 3);
+    }
   }
 
   [[gnu::always_inline]] void finish_rows(int64_t begin, int64_t end) const {
@@ -221,6 +235,7 @@ class Strip {
 
   const TileStrip& strip_;
   const int64_t columns_, depth_;
+  const int64_t c_row_ = strip_.c_stride * 4;  // bytes, of f32
   Scratch scratch_;
   int64_t depth_run_ = 0;
   bool turn_ = false;
