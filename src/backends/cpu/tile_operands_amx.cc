@@ -5,8 +5,6 @@
 namespace outsize::OUTSIZE_ISA {
 namespace {
 
-constexpr int64_t kAhead = 256;  // elements of a row
-
 // Sixteen lines of a tile as they lie in the matrix: pairs of rows where the depth comes first, else
 // rows.
 template <bool kDepthFirst>
@@ -27,18 +25,20 @@ OUTSIZE_INLINE void load_lines(const TileSource& from, int64_t side, int64_t dep
   }
 }
 
-// Of the next step, in the first-level cache's direction.
-template <bool kDepthFirst>
-OUTSIZE_INLINE void fetch_ahead(const TileSource& from, int64_t side, int64_t depth) {
-  const uint16_t* row = kDepthFirst ? from.data + (depth + kTileStep) * from.stride + side
-                                    : from.data + side * from.stride + depth + kAhead;
-  for (int64_t i = 0; i < kTileStep; ++i) _mm_prefetch(row + i * from.stride, _MM_HINT_T0);
+// Rows [begin, end) of the matrix from row `first` on, each from front to back: so memory gives them
+// fastest.
+OUTSIZE_INLINE void fetch_rows(const TileSource& from, int64_t first, int64_t begin, int64_t end) {
+  const int64_t rows = from.depth_first ? from.depth : from.side;
+  const int64_t bytes = (from.depth_first ? from.side : from.depth) * 2;
+  for (int64_t row = first + begin; row < first + end && row < rows; ++row) {
+    const auto* data = reinterpret_cast<const char*>(from.data + row * from.stride);
+    for (int64_t i = 0; i < bytes; i += kTileBytes) _mm_prefetch(data + i, _MM_HINT_T1);
+  }
 }
 
 template <bool kDepthFirst, bool kTurned>
 OUTSIZE_INLINE void fill_step(const TileSource& from, int64_t panel, int64_t step, char* to) {
   to += (panel * tile_steps(from.depth) + step) * kTileStepBytes;
-  fetch_ahead<kDepthFirst>(from, panel * kTileSquare, step * kTileStep);
   for (int64_t half = 0; half < 2; ++half) {
     __m512i lines[kTileSide];
     load_lines<kDepthFirst>(from, panel * kTileSquare + half * kTileSide, step * kTileStep, lines);
@@ -47,19 +47,16 @@ OUTSIZE_INLINE void fill_step(const TileSource& from, int64_t panel, int64_t ste
   }
 }
 
-// Along the rows of the matrix.
+// 32 rows of the matrix after the other, fetching the next.
 template <bool kDepthFirst, bool kTurned>
 void fill_tiles(const TileSource& from, char* to) {
   const int64_t panels = tile_panels(from.side), steps = tile_steps(from.depth);
-  if constexpr (kDepthFirst) {
-    for (int64_t step = 0; step < steps; ++step)
-      for (int64_t panel = 0; panel < panels; ++panel)
-        fill_step<kDepthFirst, kTurned>(from, panel, step, to);
-  } else {
-    for (int64_t panel = 0; panel < panels; ++panel)
-      for (int64_t step = 0; step < steps; ++step)
-        fill_step<kDepthFirst, kTurned>(from, panel, step, to);
-  }
+  const int64_t outer = kDepthFirst ? steps : panels, inner = kDepthFirst ? panels : steps;
+  for (int64_t i = 0; i < outer; ++i)
+    for (int64_t j = 0; j < inner; ++j) {
+      fetch_rows(from, (i + 1) * kTileStep, j * kTileStep / inner, (j + 1) * kTileStep / inner);
+      fill_step<kDepthFirst, kTurned>(from, kDepthFirst ? j : i, kDepthFirst ? i : j, to);
+    }
 }
 
 }  // namespace
