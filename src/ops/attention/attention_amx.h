@@ -67,30 +67,51 @@ OUTSIZE_INLINE void multiply_tile_pair(Rows a, Columns b, int64_t depth, int64_t
     _tile_stored(3, to + kTileSide * kTilePair + kTileSide, stride);
 }
 
-// One or two lane vectors; `rows` is a multiple of kTileRows.
+// Products of up to 32 rows and 32 lanes on their way to `init` and `done`.
+struct TilePair {
+  alignas(64) float products[kTilePair * kTilePair];
+  int64_t row, rows, vector;
+};
+
 template <int kVectors, class Init, class Done>
-OUTSIZE_INLINE void multiply_tile_panel(Rows a, Columns b, int64_t depth, int64_t rows,
-                                        int64_t vector, Init init, Done done) {
-  b.data += vector * kLanes;
-  for (int64_t r = 0; r < rows; r += kTilePair) {
-    alignas(64) float products[kTilePair * kTilePair];
-    const Rows some{a.data + r * a.row, a.row, a.step};
-    const int64_t count = smaller(kTilePair, rows - r);
-    if (count > kTileSide)
-      multiply_tile_pair<true, kVectors == 2>(some, b, depth, count, products);
-    else
-      multiply_tile_pair<false, kVectors == 2>(some, b, depth, count, products);
-    for (int64_t i = 0; i < count; i += kTileRows) {
-      f32x16 acc[kTileRows][kVectors];
-      init(acc, r + i, vector);
+OUTSIZE_INLINE void finish_tile_pair(const TilePair& pair, Init init, Done done) {
+  for (int64_t i = 0; i < pair.rows; i += kTileRows) {
+    f32x16 acc[kTileRows][kVectors];
+    init(acc, pair.row + i, pair.vector);
 #pragma GCC unroll 4
-      for (int row = 0; row < kTileRows; ++row)
+    for (int row = 0; row < kTileRows; ++row)
 #pragma GCC unroll 2
-        for (int v = 0; v < kVectors; ++v)
-          acc[row][v] += load(products + (i + row) * kTilePair + v * kLanes);
-      done(acc, r + i, vector);
-    }
+      for (int v = 0; v < kVectors; ++v)
+        acc[row][v] += load(pair.products + (i + row) * kTilePair + v * kLanes);
+    done(acc, pair.row + i, pair.vector);
   }
+}
+
+// Lane vectors [begin, end), kVectors at a time; `rows` is a multiple of kTileRows. A pair is
+// finished beside the next one's products: its own are in memory only when the registers are done.
+template <int kVectors, class Init, class Done>
+OUTSIZE_INLINE void multiply_tile_panels(Rows a, Columns b, int64_t depth, int64_t rows,
+                                         int64_t begin, int64_t end, Init init, Done done) {
+  TilePair pairs[2];
+  int turn = 0;
+  bool pending = false;
+  for (int64_t vector = begin; vector < end; vector += kVectors)
+    for (int64_t row = 0; row < rows; row += kTilePair) {
+      TilePair& pair = pairs[turn];
+      pair.row = row;
+      pair.rows = smaller(kTilePair, rows - row);
+      pair.vector = vector;
+      const Rows some{a.data + row * a.row, a.row, a.step};
+      const Columns lanes{b.data + vector * kLanes, b.step};
+      if (pair.rows > kTileSide)
+        multiply_tile_pair<true, kVectors == 2>(some, lanes, depth, pair.rows, pair.products);
+      else
+        multiply_tile_pair<false, kVectors == 2>(some, lanes, depth, pair.rows, pair.products);
+      turn = 1 - turn;
+      if (pending) finish_tile_pair<kVectors>(pairs[turn], init, done);
+      pending = true;
+    }
+  if (pending) finish_tile_pair<kVectors>(pairs[1 - turn], init, done);
 }
 
 // As `multiply`, with each product summed by itself before it is added to what `init` gives.
@@ -99,9 +120,9 @@ template <class Init, class Done>
 OUTSIZE_INLINE void multiply_tiles(Rows a, Columns b, int64_t depth, int64_t rows, int64_t begin,
                                    int64_t end, Init init, Done done) {
   rows = round_up(rows, kTileRows);
-  int64_t v = begin;
-  for (; v + 2 <= end; v += 2) multiply_tile_panel<2>(a, b, depth, rows, v, init, done);
-  if (v < end) multiply_tile_panel<1>(a, b, depth, rows, v, init, done);
+  const int64_t twos = begin + (end - begin) / 2 * 2;
+  multiply_tile_panels<2>(a, b, depth, rows, begin, twos, init, done);
+  if (twos < end) multiply_tile_panels<1>(a, b, depth, rows, twos, end, init, done);
 }
 
 }  // namespace outsize::OUTSIZE_ISA

@@ -1,13 +1,15 @@
 // Backward attention of some query heads of one kv head (FlashAttention, Dao et al. 2022, §B.4):
-// blocks of queries outside, blocks of keys inside, weights computed again from the log-sum-exp. dk
-// and dv grow in f32 in the order of the query blocks, dq in the order of the key blocks; nothing
-// is shared between tasks, so the order of every sum is fixed.
+// spans of a few blocks of queries outside, blocks of keys inside, weights computed again from the
+// log-sum-exp. The blocks of a span share each packed block of keys, and its dk and dv while they
+// lie in a cache. dk and dv grow in f32 in the order of the query blocks of a head, dq in the order
+// of the key blocks; nothing is shared between tasks, so the order of every sum is fixed.
 #include "ops/attention/attention_mask.h"
 
 namespace outsize::OUTSIZE_ISA {
 namespace {
 
 constexpr float kLog2E = 1.44269504f;
+constexpr int64_t kSpanBlocks = 4;  // of queries
 
 template <class T>
 struct Sizes {
@@ -28,36 +30,45 @@ struct Sizes {
 template <class T>
 constexpr int64_t kRowWords = kBlock / Words<T>::kDepth;
 
+// A block of queries of one head.
+struct Queries {
+  float *q_lanes, *dout_lanes, *q_tokens, *dout_tokens;
+  float* dq;               // [head_dim][kBlock], unscaled
+  float *log_sum, *delta;  // log_sum in powers of two
+  int64_t begin, count;
+  Sight sight;
+};
+
 template <class T>
 struct Buffers {
   Buffers(const AttentionShape& shape, void* base) : scratch(base) {
     const Sizes<T> sizes(shape);
     const int64_t tokens = kRowWords<T> * sizes.width;
-    q_lanes = scratch.take(sizes.words * kBlock);
-    dout_lanes = scratch.take(sizes.words * kBlock);
-    q_tokens = scratch.take(tokens);
-    dout_tokens = scratch.take(tokens);
     key_rows = scratch.take(sizes.words * kBlock);
     value_rows = scratch.take(sizes.words * kBlock);
     key_elements = scratch.take(tokens);
-    dq = scratch.take(sizes.rows * kBlock);
     weights = scratch.take(kBlock * kBlock);
     dscores = scratch.take(kRowWords<T> * kBlock);
     // One f32 per word: the plain weights are their own words.
     weight_rows = Words<T>::kPairs ? scratch.take(kRowWords<T> * kBlock) : weights;
     dscore_rows = Words<T>::kPairs ? scratch.take(kRowWords<T> * kBlock) : dscores;
-    log_sum = scratch.take(kBlock);
-    delta = scratch.take(kBlock);
+    for (Queries& block : span) {
+      block.q_lanes = scratch.take(sizes.words * kBlock);
+      block.dout_lanes = scratch.take(sizes.words * kBlock);
+      block.q_tokens = scratch.take(tokens);
+      block.dout_tokens = scratch.take(tokens);
+      block.dq = scratch.take(sizes.rows * kBlock);
+      block.log_sum = scratch.take(kBlock);
+      block.delta = scratch.take(kBlock);
+    }
   }
 
   Scratch scratch;
-  float *q_lanes, *dout_lanes, *q_tokens, *dout_tokens;  // of the query block
-  float *key_rows, *value_rows, *key_elements;           // of the key block
-  float* dq;                                             // [head_dim][kBlock], unscaled
-  float* weights;                                        // [key][query] f32
-  float *weight_rows, *dscore_rows;                      // words summed over queries
-  float* dscores;                                        // words summed over keys
-  float *log_sum, *delta;                                // log_sum in powers of two
+  float *key_rows, *value_rows, *key_elements;  // of the key block
+  float* weights;                               // [key][query] f32
+  float *weight_rows, *dscore_rows;             // words summed over queries
+  float* dscores;                               // words summed over keys
+  Queries span[kSpanBlocks];
 };
 
 struct Clear {
@@ -100,6 +111,7 @@ struct To {
 template <class T, bool kMasked>
 struct TakeScores {
   const Buffers<T>& buffers;
+  const Queries& block;
   const Bounds& bounds;
   float scale;
   template <int kVectors>
@@ -108,7 +120,7 @@ struct TakeScores {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       const int64_t lane = (vector + v) * kLanes;
-      const f32x16 log_sum = load(buffers.log_sum + lane);
+      const f32x16 log_sum = load(block.log_sum + lane);
 #pragma GCC unroll 4
       for (int i = 0; i < kTileRows; ++i) {
         f32x16 score = acc[i][v] * scale;
@@ -126,6 +138,7 @@ struct TakeScores {
 template <class T>
 struct TakeWeightGradients {
   const Buffers<T>& buffers;
+  const Queries& block;
   template <int kVectors>
   [[gnu::always_inline]] inline void operator()(f32x16 (&acc)[kTileRows][kVectors], int64_t r,
                                                 int64_t vector) const {
@@ -133,7 +146,7 @@ struct TakeWeightGradients {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       const int64_t lane = (vector + v) * kLanes;
-      const f32x16 delta = load(buffers.delta + lane);
+      const f32x16 delta = load(block.delta + lane);
 #pragma GCC unroll 2
       for (int i = 0; i < kTileRows; i += 2) {
         const float* weights = buffers.weights + (r + i) * kBlock + lane;
@@ -152,27 +165,28 @@ struct TakeWeightGradients {
 };
 
 template <class T>
-void weigh_block(const Sizes<T>& sizes, const Buffers<T>& buffers, const Tile& tile,
-                 const Bounds& bounds, float scale) {
+void weigh_block(const Sizes<T>& sizes, const Buffers<T>& buffers, const Queries& block,
+                 const Tile& tile, const Bounds& bounds, float scale) {
   const Rows keys{buffers.key_rows, sizes.words, 1};
-  const Columns queries{buffers.q_lanes, kBlock};
+  const Columns queries{block.q_lanes, kBlock};
   for (int i = 0; i < tile.slices; ++i) {
     const Slice& slice = tile.slice[i];
     if (tile.masked)
       multiply<Words<T>::kPairs>(keys, queries, sizes.depth, slice.keys, slice.begin, slice.end,
-                                 Clear{}, TakeScores<T, true>{buffers, bounds, scale});
+                                 Clear{}, TakeScores<T, true>{buffers, block, bounds, scale});
     else
       multiply<Words<T>::kPairs>(keys, queries, sizes.depth, slice.keys, slice.begin, slice.end,
-                                 Clear{}, TakeScores<T, false>{buffers, bounds, scale});
+                                 Clear{}, TakeScores<T, false>{buffers, block, bounds, scale});
   }
 }
 
 template <class T>
-void differentiate_weights(const Sizes<T>& sizes, const Buffers<T>& buffers, const Tile& tile) {
+void differentiate_weights(const Sizes<T>& sizes, const Buffers<T>& buffers, const Queries& block,
+                           const Tile& tile) {
   for (int i = 0; i < tile.slices; ++i)
-    multiply<Words<T>::kPairs>({buffers.value_rows, sizes.words, 1}, {buffers.dout_lanes, kBlock},
+    multiply<Words<T>::kPairs>({buffers.value_rows, sizes.words, 1}, {block.dout_lanes, kBlock},
                                sizes.depth, tile.slice[i].keys, tile.slice[i].begin,
-                               tile.slice[i].end, Clear{}, TakeWeightGradients<T>{buffers});
+                               tile.slice[i].end, Clear{}, TakeWeightGradients<T>{buffers, block});
 }
 
 // sums[key][element] += (weights or dscores)·(dout or q), over the queries of the block. Keys that
@@ -196,12 +210,13 @@ void add_to_keys(const Sizes<T>& sizes, const Tile& tile, const float* rows, con
 
 // dq[element][query] += Kᵀ·dscores.
 template <class T>
-void add_to_queries(const Sizes<T>& sizes, const Buffers<T>& buffers, const Tile& tile) {
+void add_to_queries(const Sizes<T>& sizes, const Buffers<T>& buffers, const Queries& block,
+                    const Tile& tile) {
   for (int i = 0; i < tile.slices; ++i)
     multiply<Words<T>::kPairs>(
         element_rows<T>(buffers.key_elements, sizes.width), {buffers.dscores, kBlock},
         round_up(tile.slice[i].keys, kTileRows) / Words<T>::kDepth, sizes.rows, tile.slice[i].begin,
-        tile.slice[i].end, From{buffers.dq, kBlock}, To{buffers.dq, kBlock});
+        tile.slice[i].end, From{block.dq, kBlock}, To{block.dq, kBlock});
 }
 
 template <class T>
@@ -215,28 +230,28 @@ float dot(const T* a, const T* b, int64_t count) {
 }
 
 template <class T>
-void start_queries(const AttentionBackward& args, const Sizes<T>& sizes, const Buffers<T>& buffers,
-                   int64_t head, int64_t begin, int64_t count) {
+void start_queries(const AttentionBackward& args, const Sizes<T>& sizes, int64_t head,
+                   Queries& block) {
   const AttentionShape& shape = args.row.shape;
-  const int64_t stride = shape.heads * shape.head_dim;
-  const int64_t offset = begin * stride + head * shape.head_dim;
+  const int64_t stride = shape.heads * shape.head_dim, count = block.count;
+  const int64_t offset = block.begin * stride + head * shape.head_dim;
   const Tokens<T> q{static_cast<const T*>(args.row.q) + offset, stride, count, shape.head_dim};
   const Tokens<T> dout{static_cast<const T*>(args.dout) + offset, stride, count, shape.head_dim};
   const int64_t lanes = round_up(count, kLanes);
-  pack_lanes(q, buffers.q_lanes, sizes.words);
-  pack_lanes(dout, buffers.dout_lanes, sizes.words);
-  pack_tokens(q, lanes, buffers.q_tokens, sizes.width);
-  pack_tokens(dout, lanes, buffers.dout_tokens, sizes.width);
+  pack_lanes(q, block.q_lanes, sizes.words);
+  pack_lanes(dout, block.dout_lanes, sizes.words);
+  pack_tokens(q, lanes, block.q_tokens, sizes.width);
+  pack_tokens(dout, lanes, block.dout_tokens, sizes.width);
   const T* out = static_cast<const T*>(args.out) + offset;
   for (int64_t i = 0; i < kBlock; ++i) {
-    const int64_t at = (begin + i) * shape.heads + head;
+    const int64_t at = (block.begin + i) * shape.heads + head;
     const bool there = i < count;
-    buffers.log_sum[i] = there ? args.lse[at] * kLog2E : 0.0f;
+    block.log_sum[i] = there ? args.lse[at] * kLog2E : 0.0f;
     float delta = there ? dot(dout.data + i * stride, out + i * stride, shape.head_dim) : 0.0f;
     if (there && args.dlse) delta -= args.dlse[at];
-    buffers.delta[i] = delta;
+    block.delta[i] = delta;
   }
-  for (int64_t i = 0; i < sizes.rows * kBlock; i += kLanes) store(buffers.dq + i, zero());
+  for (int64_t i = 0; i < sizes.rows * kBlock; i += kLanes) store(block.dq + i, zero());
 }
 
 template <class T>
@@ -253,30 +268,53 @@ void pack_keys(const AttentionBackward& args, const Sizes<T>& sizes, const Buffe
   pack_elements(k, rows, buffers.key_elements, sizes.width);
 }
 
+// A block of queries meets a block of keys, whose dk and dv begin there.
 template <class T>
-void backward_block(const AttentionBackward& args, const Sizes<T>& sizes, const Buffers<T>& buffers,
-                    int64_t kv_head, int64_t head, int64_t begin, int64_t end, float* dk,
-                    float* dv) {
+void meet(const Sizes<T>& sizes, const Buffers<T>& buffers, const Queries& block, int64_t key,
+          float scale, float* dk, float* dv) {
+  const Tile tile = tile_of(block.sight, key, block.count);
+  Bounds bounds;
+  if (tile.masked) set_bounds(block.sight, key, bounds);
+  weigh_block(sizes, buffers, block, tile, bounds, scale);
+  differentiate_weights(sizes, buffers, block, tile);
+  add_to_keys(sizes, tile, buffers.weight_rows, block.dout_tokens, dv);
+  add_to_keys(sizes, tile, buffers.dscore_rows, block.q_tokens, dk);
+  add_to_queries(sizes, buffers, block, tile);
+}
+
+template <class T>
+void write_queries(const AttentionBackward& args, int64_t head, const Queries& block) {
   const AttentionShape& shape = args.row.shape;
-  start_queries(args, sizes, buffers, head, begin, end - begin);
-  const Sight sight = sight_of(args.row, begin, end);
-  for (int64_t j = first_key_block(sight); j <= sight.highest_last; j += kBlock) {
-    const Tile tile = tile_of(sight, j, end - begin);
-    Bounds bounds;
-    if (tile.masked) set_bounds(sight, j, bounds);
-    pack_keys(args, sizes, buffers, kv_head, j, tile.keys);
-    weigh_block(sizes, buffers, tile, bounds, shape.scale * kLog2E);
-    differentiate_weights(sizes, buffers, tile);
-    const int64_t at = j * sizes.vectors * kLanes;
-    add_to_keys(sizes, tile, buffers.weight_rows, buffers.dout_tokens, dv + at);
-    add_to_keys(sizes, tile, buffers.dscore_rows, buffers.q_tokens, dk + at);
-    add_to_queries(sizes, buffers, tile);
-  }
   float scale[kBlock];
   for (int64_t i = 0; i < kBlock; i += kLanes) store(scale + i, splat(shape.scale));
   const int64_t stride = shape.heads * shape.head_dim;
-  T* dq = static_cast<T*>(args.dq) + begin * stride + head * shape.head_dim;
-  write_lanes(buffers.dq, scale, end - begin, shape.head_dim, dq, stride);
+  T* dq = static_cast<T*>(args.dq) + block.begin * stride + head * shape.head_dim;
+  write_lanes(block.dq, scale, block.count, shape.head_dim, dq, stride);
+}
+
+template <class T>
+void backward_span(const AttentionBackward& args, const Sizes<T>& sizes, Buffers<T>& buffers,
+                   int64_t kv_head, int64_t head, int64_t begin, int64_t end, float* dk,
+                   float* dv) {
+  const int64_t blocks = (end - begin + kBlock - 1) / kBlock;
+  int64_t first_key = end + args.row.past;
+  for (int64_t b = 0; b < blocks; ++b) {
+    Queries& block = buffers.span[b];
+    block.begin = begin + b * kBlock;
+    block.count = smaller(kBlock, end - block.begin);
+    block.sight = sight_of(args.row, block.begin, block.begin + block.count);
+    first_key = smaller(first_key, first_key_block(block.sight));
+    start_queries<T>(args, sizes, head, block);
+  }
+  const int64_t last_key = args.row.past + end - 1;
+  for (int64_t j = first_key; j <= last_key; j += kBlock) {
+    pack_keys(args, sizes, buffers, kv_head, j, smaller(kBlock, last_key + 1 - j));
+    const int64_t at = j * sizes.vectors * kLanes;
+    for (int64_t b = 0; b < blocks; ++b)
+      if (sees(buffers.span[b].sight, j))
+        meet(sizes, buffers, buffers.span[b], j, args.row.shape.scale * kLog2E, dk + at, dv + at);
+  }
+  for (int64_t b = 0; b < blocks; ++b) write_queries<T>(args, head, buffers.span[b]);
 }
 
 template <class T>
@@ -285,13 +323,14 @@ void backward(const AttentionBackward& args, const AttentionHeads& heads, float*
   [[maybe_unused]] const MatrixUnit unit;
   const AttentionShape& shape = args.row.shape;
   const Sizes<T> sizes(shape);
-  const Buffers<T> buffers(shape, workspace);
+  Buffers<T> buffers(shape, workspace);
   const int64_t words = attention_sum_words(shape.head_dim, args.row.queries);
   for (int64_t i = 0; i < 2 * words; i += kLanes) store(sums + i, zero());
-  for (int64_t begin = 0; begin < args.row.queries; begin += kBlock)
+  constexpr int64_t kSpan = kSpanBlocks * kBlock;
+  for (int64_t begin = 0; begin < args.row.queries; begin += kSpan)
     for (int64_t head = heads.begin; head < heads.end; ++head)
-      backward_block(args, sizes, buffers, heads.kv_head, head, begin,
-                     smaller(begin + kBlock, args.row.queries), sums, sums + words);
+      backward_span(args, sizes, buffers, heads.kv_head, head, begin,
+                    smaller(begin + kSpan, args.row.queries), sums, sums + words);
 }
 
 template <class T>
