@@ -12,6 +12,7 @@
 #include "core/half.h"
 #include "core/parallel.h"
 #include "core/rng.h"
+#include "core/streaming.h"
 #include "ops/ops.h"
 
 namespace outsize {
@@ -96,9 +97,8 @@ void each_line(const Bytes& memory, Body&& body) {
   });
 }
 
-// The values stay; they then lie where vector kernels leave what they write if caches are apart. If
-// one large cache is shared, weights and what was saved are no nearer: written through it, products
-// of a step were foretold 20 % too fast.
+// The values stay; they then lie where vector kernels leave what they write if caches are apart, and
+// where weights and what was saved lie anyway.
 void write_past_caches(const Bytes& memory) {
   each_line(memory, [](char* line) {
     auto* words = reinterpret_cast<__m128i*>(line);
@@ -139,8 +139,13 @@ void draw_integers(const OpSample& sample, const Operands& operands, int turn) {
 
 void leave_as_in_a_step(const OpSample& sample, const Operands& operands, const Bytes& others,
                         bool long_ago) {
-  for (const Bytes& memory : operands.memory)
-    if (memory.count <= others.count) write_past_caches(memory);
+  // Where one cache serves all cores, what the op before has left and memory that is written to
+  // again and again stay in it: as the last launch left them.
+  const bool near = !long_ago && !streams_results();
+  for (size_t i = 0; i < operands.memory.size(); ++i) {
+    const bool stays = near && (i == 0 || i >= sample.call.inputs.size());
+    if (operands.memory[i].count <= others.count && !stays) write_past_caches(operands.memory[i]);
+  }
   if (long_ago) read(others);
   if (sample.left == Left::by_product_with_table || sample.left == Left::by_attention_with_table)
     read(operands.memory[1]);
