@@ -6,7 +6,7 @@
 
 namespace outsize::OUTSIZE_ISA {
 
-constexpr int64_t kTileSide = 16;  // rows, and words of a row
+constexpr int64_t kTileSide = 16;   // rows, and words of a row
 constexpr int64_t kTileBytes = 64;  // of a row
 
 // GCC's intrinsics do not say which memory they read: what is written for them must not be put off.

@@ -97,8 +97,8 @@ void each_line(const Bytes& memory, Body&& body) {
   });
 }
 
-// The values stay; they then lie where vector kernels leave what they write if caches are apart, and
-// where weights and what was saved lie anyway.
+// The values stay; they then lie where vector kernels leave what they write if caches are apart,
+// and where weights and what was saved lie anyway.
 void write_past_caches(const Bytes& memory) {
   each_line(memory, [](char* line) {
     auto* words = reinterpret_cast<__m128i*>(line);

@@ -101,7 +101,7 @@ bool is_empty(const MatmulSpec& spec) {
 
 struct Matmul::Impl {
   MatmulSpec spec;
-  std::optional<TileProduct> tiles;  // else oneDNN's
+  std::optional<TileProduct> tiles;     // else oneDNN's
   std::int64_t turned = 0, packed = 0;  // bytes
   memory::desc a, b, c, bias, scratch;
   dnnl::matmul primitive;

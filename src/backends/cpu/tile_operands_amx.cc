@@ -5,8 +5,8 @@
 namespace outsize::OUTSIZE_ISA {
 namespace {
 
-// Sixteen lines of a tile as they lie in the matrix: pairs of rows where the depth comes first, else
-// rows.
+// Sixteen lines of a tile as they lie in the matrix: pairs of rows where the depth comes first,
+// else rows.
 template <bool kDepthFirst>
 OUTSIZE_INLINE void load_lines(const TileSource& from, int64_t side, int64_t depth,
                                __m512i (&lines)[kTileSide]) {
@@ -25,8 +25,8 @@ OUTSIZE_INLINE void load_lines(const TileSource& from, int64_t side, int64_t dep
   }
 }
 
-// Rows [begin, end) of the matrix from row `first` on, each from front to back: so memory gives them
-// fastest.
+// Rows [begin, end) of the matrix from row `first` on, each from front to back: so memory gives
+// them fastest.
 OUTSIZE_INLINE void fetch_rows(const TileSource& from, int64_t first, int64_t begin, int64_t end) {
   const int64_t rows = from.depth_first ? from.depth : from.side;
   const int64_t bytes = (from.depth_first ? from.side : from.depth) * 2;

@@ -80,7 +80,8 @@ void TileProduct::choose_strip() {
   std::int64_t least = 0;
   for (std::int64_t rows = std::min(kMostRows, round_up(rows_, kTileSquare));;
        rows = round_up(rows / 2, kTileSquare)) {
-    const std::int64_t most = std::min(kMostColumns, kMostOfB / depth_each_ / kTileSquare * kTileSquare);
+    const std::int64_t most =
+        std::min(kMostColumns, kMostOfB / depth_each_ / kTileSquare * kTileSquare);
     for (std::int64_t columns = most; columns >= kLeastColumns; columns -= kTileSquare) {
       const std::int64_t strips = divide_up(rows_, rows) * divide_up(columns_, columns);
       const std::int64_t cost = divide_up(strips, thread_count()) * (rows + kRowsToPack) *
@@ -108,12 +109,14 @@ std::int64_t TileProduct::turned_bytes() const {
 
 void TileProduct::turn_left(const Operands& of, void* to) const noexcept {
   const std::int64_t panels = tile_panels(rows_);
-  parallel_for(panels, divide_up(panels, thread_count()), [&](std::int64_t begin, std::int64_t end) {
-    TileSource some = of.left;
-    some.data += begin * kTileSquare;
-    some.side = std::min(end * kTileSquare, rows_) - begin * kTileSquare;
-    isa_amx::fill_left_tiles(some, static_cast<char*>(to) + tile_bytes(begin * kTileSquare, spec_.k));
-  });
+  parallel_for(panels, divide_up(panels, thread_count()),
+               [&](std::int64_t begin, std::int64_t end) {
+                 TileSource some = of.left;
+                 some.data += begin * kTileSquare;
+                 some.side = std::min(end * kTileSquare, rows_) - begin * kTileSquare;
+                 isa_amx::fill_left_tiles(
+                     some, static_cast<char*>(to) + tile_bytes(begin * kTileSquare, spec_.k));
+               });
 }
 
 void TileProduct::run(const void* a, const void* b, const float* bias, void* c,

@@ -19,7 +19,7 @@ struct TileLeft {
 // c = a·b (+ bias), or c += a·b.
 struct TileStrip {
   TileLeft a;
-  TileSource b;  // side: columns
+  TileSource b;       // side: columns
   const float* bias;  // [columns], or nullptr
   void* c;
   int64_t c_stride;  // elements

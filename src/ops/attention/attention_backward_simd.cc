@@ -9,7 +9,7 @@ namespace outsize::OUTSIZE_ISA {
 namespace {
 
 constexpr float kLog2E = 1.44269504f;
-constexpr int64_t kSpanBlocks = 4;  // of queries
+constexpr int64_t kSpanBlocks = 8;  // of queries
 
 template <class T>
 struct Sizes {

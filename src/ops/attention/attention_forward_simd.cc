@@ -10,7 +10,9 @@ namespace {
 
 constexpr float kLog2E = 1.44269504f;
 constexpr float kLn2 = 0.693147181f;
-constexpr int64_t kBlocksMax = 4;  // attention_span in blocks
+constexpr int64_t kBlocksMax = 8;  // attention_span in blocks
+// How far, in powers of two, scores may rise above the maximum that weights are taken against.
+constexpr float kMostAbove = 32.0f;
 
 // Running state of one block of queries of one head.
 struct HeadState {
@@ -114,6 +116,77 @@ void weigh_block(const Buffers<T>& buffers, const HeadState& head, const Slice& 
   }
 }
 
+// weights = 2^(score - top) with the maximum as it stands, at one go; sums of them and the block's
+// maxima.
+template <class T, bool kMasked>
+struct TakeWeights {
+  const Buffers<T>& buffers;
+  const HeadState& head;
+  const Bounds& bounds;
+  f32x16 scale;
+  float *sums, *highest;
+  template <int kVectors>
+  [[gnu::always_inline]] inline void operator()(f32x16 (&acc)[kTileRows][kVectors], int64_t r,
+                                                int64_t vector) const {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t lane = (vector + v) * kLanes;
+      const f32x16 top = load(head.top + lane);
+      f32x16 sum = load(sums + lane), high = load(highest + lane);
+#pragma GCC unroll 2
+      for (int i = 0; i < kTileRows; i += 2) {
+        f32x16 a = acc[i][v] * scale, b = acc[i + 1][v] * scale;
+        if constexpr (kMasked) {
+          a = mask_score(bounds, vector + v, r + i, a);
+          b = mask_score(bounds, vector + v, r + i + 1, b);
+        }
+        high = max(high, max(a, b));
+        a = exp2(a - top);
+        b = exp2(b - top);
+        sum += a + b;
+        store_row_pair<Words<T>::kPairs>(
+            buffers.weights + (r + i) / Words<T>::kDepth * kBlock + lane, kBlock, a, b);
+      }
+      store(sums + lane, sum);
+      store(highest + lane, high);
+    }
+  }
+};
+
+// Weighs a block against the maximum as it stands, which most blocks do not move by much. False,
+// and nothing has changed, when it did.
+template <class T>
+bool weigh_as_before(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head,
+                     const Slice& slice, bool masked, const Bounds& bounds, float scale) {
+  if (head.sum[slice.begin * kLanes] == 0.0f) return false;  // nothing was seen yet
+  float sums[kBlock], highest[kBlock];
+  for (int64_t v = slice.begin; v < slice.end; ++v) {
+    store(sums + v * kLanes, zero());
+    store(highest + v * kLanes, splat(kMaskedScore));
+  }
+  auto clear = [](auto& acc, int64_t, int64_t) __attribute__((always_inline)) {
+    for (auto& row : acc)
+      for (f32x16& x : row) x = zero();
+  };
+  const Rows keys{buffers.keys, sizes.words, 1};
+  const Columns queries{head.q, kBlock};
+  if (masked)
+    multiply<Words<T>::kPairs>(
+        keys, queries, sizes.depth, slice.keys, slice.begin, slice.end, clear,
+        TakeWeights<T, true>{buffers, head, bounds, splat(scale), sums, highest});
+  else
+    multiply<Words<T>::kPairs>(
+        keys, queries, sizes.depth, slice.keys, slice.begin, slice.end, clear,
+        TakeWeights<T, false>{buffers, head, bounds, splat(scale), sums, highest});
+  f32x16 rise = splat(-kMostAbove);
+  for (int64_t v = slice.begin; v < slice.end; ++v)
+    rise = max(load(highest + v * kLanes) - load(head.top + v * kLanes), rise);
+  if (max(rise) > kMostAbove) return false;
+  for (int64_t v = slice.begin; v < slice.end; ++v)
+    store(head.sum + v * kLanes, load(head.sum + v * kLanes) + load(sums + v * kLanes));
+  return true;
+}
+
 // out = out·rescale + Vᵀ·weights.
 template <class T>
 void add_values(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head,
@@ -179,9 +252,13 @@ void meet(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& hea
   float top_now[kBlock], rescale[kBlock];
   for (int i = 0; i < tile.slices; ++i) {
     const Slice& slice = tile.slice[i];
-    auto* score = tile.masked ? score_block<T, true> : score_block<T, false>;
-    score(sizes, buffers, head, slice, bounds, scale, top_now);
-    weigh_block<T>(buffers, head, slice, top_now, rescale);
+    if (weigh_as_before(sizes, buffers, head, slice, tile.masked, bounds, scale)) {
+      for (int64_t lane = 0; lane < kBlock; lane += kLanes) store(rescale + lane, splat(1.0f));
+    } else {
+      auto* score = tile.masked ? score_block<T, true> : score_block<T, false>;
+      score(sizes, buffers, head, slice, bounds, scale, top_now);
+      weigh_block<T>(buffers, head, slice, top_now, rescale);
+    }
     add_values<T>(sizes, buffers, head, slice, rescale);
   }
 }
