@@ -157,6 +157,43 @@ TEST(Attention, ContentsOfOtherDocumentsDoNotMatter) {
   EXPECT_EQ(tail(one.dv, key_bytes), tail(other.dv, key_bytes));
 }
 
+// `text` with the keys of tokens from `first` on, every second of them, many times as large: scores
+// rise by hundreds of powers of two on the way.
+NodeCase with_loud_keys(const Text& text, std::int64_t first) {
+  const std::int64_t n = text.tokens();
+  const ValueType q{text.dtype, {n, kQueryWidth}}, kv{text.dtype, {n, kKeyWidth}};
+  auto key = text.tensor("k", kKeyWidth);
+  for (std::int64_t token = first; token < n; token += 2)
+    for (std::int64_t i = 0; i < kKeyWidth; ++i)
+      key[static_cast<size_t>(token * kKeyWidth + i)] *= 256;
+  return make(attention_op(), to_attrs(kOptions), {q, kv, kv, {DType::i32, {n}}},
+              {text.tensor("q", kQueryWidth), key, text.tensor("v", kKeyWidth), text.starts()});
+}
+
+TEST(Attention, ScoresThatRiseFarAboveThoseBefore) {
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (std::int64_t first : {0, 70, 100, 199}) {
+      const NodeCase node = with_loud_keys({{{"a", 200}}, dtype}, first);
+      const auto want = testing::run_reference(node);
+      const LaunchResult got = run(node);
+      ASSERT_EQ(got.failure, "");
+      const double bound = dtype == DType::bf16 ? 2.0 / 256 : 4e-6;
+      EXPECT_LT(relative_error(numbers(node, got, 0), want[0]), bound) << first;
+      EXPECT_LT(relative_error(numbers(node, got, 1), want[1]), 4e-6) << first;
+    }
+}
+
+// Nor does it matter how far the scores of another document in the same block of queries rise.
+TEST(Attention, ScoresOfOtherDocumentsDoNotMatter) {
+  const Text text{{{"a", 90}, {"b", 77}}, DType::f32};
+  const NodeCase quiet = with_loud_keys(text, text.tokens()), loud = with_loud_keys(text, 91);
+  const LaunchResult one = run(quiet), other = run(loud);
+  const size_t bytes = 90 * kQueryWidth * 4;
+  EXPECT_NE(one.outputs[0], other.outputs[0]);
+  EXPECT_EQ(std::vector<std::byte>(one.outputs[0].begin(), one.outputs[0].begin() + bytes),
+            std::vector<std::byte>(other.outputs[0].begin(), other.outputs[0].begin() + bytes));
+}
+
 TEST(Attention, GradientTakesTheCotangentOfTheLogSum) {
   constexpr std::int64_t kTokens = 75;
   for (DType dtype : {DType::f32, DType::bf16}) {

@@ -2,7 +2,9 @@
 // in FlashAttention, Dao et al. 2022). Queries are lanes throughout: scores are computed
 // transposed, S[key][query], so that maxima, sums and rescaling need no work across lanes. The
 // query heads that share a kv head, and some blocks of queries, share each packed block of keys and
-// values.
+// values. Weights are taken against a maximum that moves only when scores rise well above it:
+// exponents have room for that, and a block that does not move it is weighed at one go. What moves
+// it is decided for every query by itself.
 #include "ops/attention/attention_mask.h"
 
 namespace outsize::OUTSIZE_ISA {
@@ -18,7 +20,7 @@ constexpr float kMostAbove = 32.0f;
 struct HeadState {
   float* q;    // packed lanes [words][kBlock]
   float* out;  // unnormalised output [head_dim up to kTileRows][kBlock]
-  float* top;  // running maximum of the scores, in powers of two
+  float* top;  // what scores are weighed against, in powers of two
   float* sum;  // running sum of 2^(score - top)
 };
 
@@ -41,7 +43,6 @@ struct Buffers {
     const Sizes<T> sizes(shape);
     keys = scratch.take(kBlock * sizes.words);
     values = scratch.take(kBlock / Words<T>::kDepth * sizes.width);
-    scores = scratch.take(kBlock * kBlock);
     weights = scratch.take(kBlock / Words<T>::kDepth * kBlock);
     const int64_t blocks = attention_span(shape) / kBlock;
     states = scratch.take(head_words(sizes) * blocks * (shape.heads / shape.kv_heads));
@@ -56,75 +57,41 @@ struct Buffers {
   }
 
   Scratch scratch;
-  float *keys, *values, *scores, *weights, *states;
+  float *keys, *values, *weights, *states;
 };
 
-// scores = scale·K·Qᵀ in powers of two; top_now = the larger of `top` and the block's maxima.
-template <class T, bool kMasked>
-void score_block(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head,
-                 const Slice& slice, const Bounds& bounds, float scale, float* top_now) {
-  constexpr bool kPairs = Words<T>::kPairs;
-  for (int64_t v = slice.begin; v < slice.end; ++v)
-    store(top_now + v * kLanes, load(head.top + v * kLanes));
-  const f32x16 factor = splat(scale);
-  auto init = [&](auto& acc, int64_t, int64_t) __attribute__((always_inline)) {
-    for (auto& row : acc)
-      for (f32x16& x : row) x = zero();
-  };
-  auto done = [&](auto& acc, int64_t r, int64_t vector) __attribute__((always_inline)) {
-    constexpr int kVectors = sizeof(acc[0]) / sizeof(f32x16);
+// Scores of a block are scale·K·Qᵀ in powers of two; the highest of them per query.
+template <bool kMasked>
+struct TakeHighest {
+  const Bounds& bounds;
+  f32x16 scale;
+  float* highest;
+  template <int kVectors>
+  [[gnu::always_inline]] inline void operator()(f32x16 (&acc)[kTileRows][kVectors], int64_t r,
+                                                int64_t vector) const {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      const int64_t lane = (vector + v) * kLanes;
-      f32x16 top = load(top_now + lane);
+      float* lanes = highest + (vector + v) * kLanes;
+      f32x16 high = load(lanes);
 #pragma GCC unroll 4
       for (int i = 0; i < kTileRows; ++i) {
-        f32x16 score = acc[i][v] * factor;
+        f32x16 score = acc[i][v] * scale;
         if constexpr (kMasked) score = mask_score(bounds, vector + v, r + i, score);
-        store(buffers.scores + (r + i) * kBlock + lane, score);
-        top = max(top, score);
+        high = max(high, score);
       }
-      store(top_now + lane, top);
+      store(lanes, high);
     }
-  };
-  multiply<kPairs>({buffers.keys, sizes.words, 1}, {head.q, kBlock}, sizes.depth, slice.keys,
-                   slice.begin, slice.end, init, done);
-}
-
-// weights = 2^(score - top) as words summed over keys; sum and top advance; returns the factors
-// that bring what was summed before to the new maximum.
-template <class T>
-void weigh_block(const Buffers<T>& buffers, const HeadState& head, const Slice& slice,
-                 const float* top_now, float* rescale) {
-  constexpr bool kPairs = Words<T>::kPairs;
-  const int64_t rows = round_up(slice.keys, kTileRows);
-  for (int64_t v = slice.begin; v < slice.end; ++v) {
-    const int64_t lane = v * kLanes;
-    const f32x16 top = load(top_now + lane);
-    const f32x16 factor = exp2(load(head.top + lane) - top);
-    f32x16 even = zero(), odd = zero();
-    for (int64_t r = 0; r < rows; r += 2) {
-      const f32x16 a = exp2(load(buffers.scores + r * kBlock + lane) - top);
-      const f32x16 b = exp2(load(buffers.scores + (r + 1) * kBlock + lane) - top);
-      even += a;
-      odd += b;
-      store_row_pair<kPairs>(buffers.weights + r / Words<T>::kDepth * kBlock + lane, kBlock, a, b);
-    }
-    store(head.sum + lane, fma(load(head.sum + lane), factor, even + odd));
-    store(head.top + lane, top);
-    store(rescale + lane, factor);
   }
-}
+};
 
-// weights = 2^(score - top) with the maximum as it stands, at one go; sums of them and the block's
-// maxima.
+// The same, and weights = 2^(score - top) as words summed over keys, with their sums.
 template <class T, bool kMasked>
 struct TakeWeights {
   const Buffers<T>& buffers;
   const HeadState& head;
   const Bounds& bounds;
   f32x16 scale;
-  float *sums, *highest;
+  float *highest, *sums;
   template <int kVectors>
   [[gnu::always_inline]] inline void operator()(f32x16 (&acc)[kTileRows][kVectors], int64_t r,
                                                 int64_t vector) const {
@@ -153,38 +120,60 @@ struct TakeWeights {
   }
 };
 
-// Weighs a block against the maximum as it stands, which most blocks do not move by much. False,
-// and nothing has changed, when it did.
-template <class T>
-bool weigh_as_before(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head,
-                     const Slice& slice, bool masked, const Bounds& bounds, float scale) {
-  if (head.sum[slice.begin * kLanes] == 0.0f) return false;  // nothing was seen yet
-  float sums[kBlock], highest[kBlock];
-  for (int64_t v = slice.begin; v < slice.end; ++v) {
-    store(sums + v * kLanes, zero());
-    store(highest + v * kLanes, splat(kMaskedScore));
-  }
+template <class T, class Done>
+void multiply_keys(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head,
+                   const Slice& slice, Done done) {
   auto clear = [](auto& acc, int64_t, int64_t) __attribute__((always_inline)) {
     for (auto& row : acc)
       for (f32x16& x : row) x = zero();
   };
-  const Rows keys{buffers.keys, sizes.words, 1};
-  const Columns queries{head.q, kBlock};
-  if (masked)
-    multiply<Words<T>::kPairs>(
-        keys, queries, sizes.depth, slice.keys, slice.begin, slice.end, clear,
-        TakeWeights<T, true>{buffers, head, bounds, splat(scale), sums, highest});
-  else
-    multiply<Words<T>::kPairs>(
-        keys, queries, sizes.depth, slice.keys, slice.begin, slice.end, clear,
-        TakeWeights<T, false>{buffers, head, bounds, splat(scale), sums, highest});
-  f32x16 rise = splat(-kMostAbove);
-  for (int64_t v = slice.begin; v < slice.end; ++v)
-    rise = max(load(highest + v * kLanes) - load(head.top + v * kLanes), rise);
-  if (max(rise) > kMostAbove) return false;
-  for (int64_t v = slice.begin; v < slice.end; ++v)
-    store(head.sum + v * kLanes, load(head.sum + v * kLanes) + load(sums + v * kLanes));
+  multiply<Words<T>::kPairs>({buffers.keys, sizes.words, 1}, {head.q, kBlock}, sizes.depth,
+                             slice.keys, slice.begin, slice.end, clear, done);
+}
+
+// Moves the tops that scores rise well above; `rescale` brings what was summed before to the new
+// ones. Whether any moved.
+OUTSIZE_INLINE bool raise_tops(const HeadState& head, const Slice& slice, const float* highest,
+                               float* rescale) {
+  f32x16 rise = zero();
+  for (int64_t lane = slice.begin * kLanes; lane < slice.end * kLanes; lane += kLanes)
+    rise = max(load(highest + lane) - load(head.top + lane), rise);
+  if (!(max(rise) > kMostAbove)) return false;
+  for (int64_t lane = slice.begin * kLanes; lane < slice.end * kLanes; lane += kLanes) {
+    const f32x16 top = load(head.top + lane), high = load(highest + lane);
+    const f32x16 raised = select(less(splat(kMostAbove), high - top), high, top);
+    const f32x16 factor = exp2(top - raised);
+    store(head.top + lane, raised);
+    store(head.sum + lane, load(head.sum + lane) * factor);
+    store(rescale + lane, load(rescale + lane) * factor);
+  }
   return true;
+}
+
+template <class T, bool kMasked>
+void weigh_block(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head,
+                 const Slice& slice, const Bounds& bounds, float factor, float* rescale) {
+  const f32x16 scale = splat(factor);
+  float highest[kBlock], sums[kBlock];
+  const auto start = [&] {
+    for (int64_t lane = 0; lane < kBlock; lane += kLanes) {
+      store(highest + lane, splat(kMaskedScore));
+      store(sums + lane, zero());
+    }
+  };
+  for (int64_t lane = 0; lane < kBlock; lane += kLanes) store(rescale + lane, splat(1.0f));
+  if (head.sum[slice.begin * kLanes] == 0.0f) {  // most likely no query has seen a key
+    start();
+    multiply_keys(sizes, buffers, head, slice, TakeHighest<kMasked>{bounds, scale, highest});
+    raise_tops(head, slice, highest, rescale);
+  }
+  do {
+    start();
+    multiply_keys(sizes, buffers, head, slice,
+                  TakeWeights<T, kMasked>{buffers, head, bounds, scale, highest, sums});
+  } while (raise_tops(head, slice, highest, rescale));
+  for (int64_t lane = slice.begin * kLanes; lane < slice.end * kLanes; lane += kLanes)
+    store(head.sum + lane, load(head.sum + lane) + load(sums + lane));
 }
 
 // out = out·rescale + Vᵀ·weights.
@@ -249,16 +238,11 @@ void finish_head(const AttentionForward& args, int64_t query_head, int64_t begin
 template <class T>
 void meet(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head, const Tile& tile,
           const Bounds& bounds, float scale) {
-  float top_now[kBlock], rescale[kBlock];
+  float rescale[kBlock];
   for (int i = 0; i < tile.slices; ++i) {
     const Slice& slice = tile.slice[i];
-    if (weigh_as_before(sizes, buffers, head, slice, tile.masked, bounds, scale)) {
-      for (int64_t lane = 0; lane < kBlock; lane += kLanes) store(rescale + lane, splat(1.0f));
-    } else {
-      auto* score = tile.masked ? score_block<T, true> : score_block<T, false>;
-      score(sizes, buffers, head, slice, bounds, scale, top_now);
-      weigh_block<T>(buffers, head, slice, top_now, rescale);
-    }
+    auto* weigh = tile.masked ? weigh_block<T, true> : weigh_block<T, false>;
+    weigh(sizes, buffers, head, slice, bounds, scale, rescale);
     add_values<T>(sizes, buffers, head, slice, rescale);
   }
 }
