@@ -33,8 +33,8 @@ endif()
 
 # outsize_part(NAME DEPENDS a b LIBRARIES x y FOLDERS f AMX s): library outsize_NAME from every .cc
 # file of the current folder and of the FOLDERS below it; vector sources (*_simd.cc) are compiled
-# once per instruction set, those under AMX for that as well, and *_amx.cc for that alone. DEPENDS names the parts it may
-# include: the direction of dependencies is the link graph.
+# once per instruction set, those under AMX for that as well, and *_amx.cc for that alone. DEPENDS
+# names the parts it may include: the direction of dependencies is the link graph.
 function(outsize_part name)
   cmake_parse_arguments(PART "" "" "DEPENDS;LIBRARIES;FOLDERS;AMX" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
@@ -64,9 +64,9 @@ function(outsize_part name)
 endfunction()
 
 # Compiles the sources for one instruction set into namespace OUTSIZE_ISA: isa_baseline, isa_avx2,
-# isa_avx512 or isa_amx, which is avx512 and more. Such sources may include only core/simd.h and
-# their own plain header: a std template instantiated with AVX-512 flags could otherwise be the copy
-# the linker keeps for everyone.
+# isa_avx512 or isa_amx, which is avx512 and more. Such sources may include only core/simd.h, what
+# builds on it, and their own plain header: a std template instantiated with AVX-512 flags could
+# otherwise be the copy the linker keeps for everyone.
 function(outsize_isa_sources target isa)
   set(flags_baseline "")
   set(flags_avx2 -march=x86-64-v3)

@@ -1,6 +1,7 @@
 #include "backends/cpu/tile_strip.h"
 
-#include "backends/cpu/tile_words.h"
+#include "core/simd_transpose.h"
+#include "core/tile_registers.h"
 
 namespace outsize::OUTSIZE_ISA {
 namespace {
@@ -208,23 +209,20 @@ class Strip {
   // Tile `number` of four: its columns become rows of c.
   void finish_turned_tile(const Pending& p, int64_t number) const {
     const int64_t row = number / 2 * kTileSide, column = number % 2 * kTileSide;
-    __m512i lines[kTileSide];
+    f32x16 lines[kTileSide];
     for (int64_t i = 0; i < kTileSide; ++i) {
       const int64_t at = (row + i) * kTileSquare + column;
-      f32x16 sum = load(p.sums + at);
-      if (p.parts) sum += load(p.parts + at);
-      lines[i] = (__m512i)sum.part[0];
+      lines[i] = load(p.sums + at);
+      if (p.parts) lines[i] += load(p.parts + at);
     }
-    turn_words(lines);
+    transpose(lines);
     const int64_t columns = smaller(kTileSide, p.columns - column);
     const auto words = static_cast<int>(smaller(kTileSide, p.rows - row));
     if (words <= 0) return;
     for (int64_t i = 0; i < columns; ++i) {
       float* c = static_cast<float*>(p.c) + (column + i) * strip_.c_stride + row;
-      f32x16 sum;
-      sum.part[0] = (__m512)lines[i];
-      if (strip_.accumulates) sum += load_n(c, words);
-      store_n(c, sum, words);
+      if (strip_.accumulates) lines[i] += load_n(c, words);
+      store_n(c, lines[i], words);
     }
   }
 

@@ -1,7 +1,8 @@
 // linear: y = x · wᵀ (+ b), the dense layer in Hugging Face layout.
 // Shapes: x [N,I], w [O,I], b [O] (optional), y [N,O].
 // Dtypes: x, w both f32 or both bf16; b f32; y as x, or f32 with f32_out (logits).
-// Numerics: f32 accumulation inside oneDNN, one rounding to y's dtype. Same bits per thread count.
+// Numerics: f32 accumulation (backends/cpu/matmul.h), one rounding to y's dtype. Same bits per
+// thread count.
 // Gradients: dx = dy · w, dw = dyᵀ · x (f32, may accumulate), db = sum of dy over rows (f32, may
 // accumulate); saves x.
 #pragma once

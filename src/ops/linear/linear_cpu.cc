@@ -56,7 +56,7 @@ struct MatmulKernel : Kernel {
 
 template <MatmulSpec (*spec)(const KernelQuery&)>
 std::vector<KernelCandidate> matmul_candidates() {
-  return {{"onednn", MatmulKernel<spec>::probe, MatmulKernel<spec>::make}};
+  return {{"product", MatmulKernel<spec>::probe, MatmulKernel<spec>::make}};
 }
 
 struct GradBiasKernel : Kernel {
@@ -88,14 +88,14 @@ struct GradBiasKernel : Kernel {
   bool bf16, accumulate;
 };
 
-// Generating reads every weight for one row: the memory's rate, which oneDNN's blocked product
-// misses (it reorders w or leaves a thread idle).
+// Generating reads every weight for one row: the memory's rate, which a blocked product misses
+// (it reorders w or leaves a thread idle).
 struct FewRowsKernel : Kernel {
   explicit FewRowsKernel(const KernelQuery& query)
       : x(query.inputs[0]), out(query.inputs[1].shape[0]), y(query.outputs[0].dtype) {}
   static const char* probe(const KernelQuery& query) {
     const std::int64_t rows = query.inputs[0].shape[0];
-    return rows <= kMostFewRows ? nullptr : "more than four rows are oneDNN's";
+    return rows <= kMostFewRows ? nullptr : "more than four rows are a blocked product's";
   }
   static std::unique_ptr<Kernel> make(const KernelQuery& query) {
     return std::make_unique<FewRowsKernel>(query);

@@ -1,4 +1,4 @@
-// CPU kernels of linear and its gradients: oneDNN products, and a row sum for the bias.
+// CPU kernels of linear and its gradients: products, and a row sum for the bias.
 #pragma once
 
 #include <vector>

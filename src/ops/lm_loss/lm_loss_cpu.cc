@@ -92,11 +92,11 @@ std::unique_ptr<Kernel> make(const KernelQuery& query) {
 }  // namespace
 
 std::vector<KernelCandidate> lm_loss_kernels() {
-  return {{"onednn", probe, make<false>}};
+  return {{"products", probe, make<false>}};
 }
 
 std::vector<KernelCandidate> lm_loss_grad_kernels() {
-  return {{"onednn", probe, make<true>}};
+  return {{"products", probe, make<true>}};
 }
 
 }  // namespace outsize

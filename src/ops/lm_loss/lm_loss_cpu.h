@@ -1,4 +1,4 @@
-// CPU kernels of lm_loss: oneDNN products over chunks of gathered rows, vector softmax between
+// CPU kernels of lm_loss: products over chunks of gathered rows, vector softmax between
 // them.
 #pragma once
 
