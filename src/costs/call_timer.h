@@ -35,7 +35,8 @@ using FillIntegers =
     std::function<void(const ValueType& type, std::uint64_t turn, std::int32_t* data)>;
 
 // Where the first input of an op lies when the op's turn comes within a step; everything else was
-// written past the caches just before, or long ago.
+// written past the caches just before, or long ago. Where one cache serves all cores, nothing goes
+// past it (core/streaming.h): first input and results then stay in it.
 enum class Left {
   past_caches,              // as vector kernels leave what they write
   by_product,               // mostly in the caches of the cores that will read it
@@ -52,7 +53,7 @@ struct OpSample {
 };
 
 // Times op calls by the kernels that training would use, on operands as they lie within a step: in
-// huge pages, written past the caches just before, or long ago.
+// huge pages, and where Left says.
 class CallTimer {
  public:
   // Takes `cache_bytes` of memory, which should be more than caches hold. Throws OutOfMemory.

@@ -1,10 +1,11 @@
 #include "backends/cpu/tile_product.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <random>
 #include <utility>
 #include <vector>
@@ -29,7 +30,30 @@ class Lines {
   size_t offset_ = 0;
 };
 
-// Behind the operands lies what is not a number.
+// Values before a page that must not be read.
+class Guarded {
+ public:
+  explicit Guarded(const std::vector<bf16>& values) {
+    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), bytes = values.size() * 2;
+    const size_t room = (bytes + page - 1) / page * page;
+    size_ = room + page;
+    base_ = static_cast<char*>(
+        mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    EXPECT_NE(base_, MAP_FAILED);
+    EXPECT_EQ(mprotect(base_ + room, page, PROT_NONE), 0);
+    data_ = base_ + room - bytes;
+    std::memcpy(data_, values.data(), bytes);
+  }
+  ~Guarded() { munmap(base_, size_); }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
+  const void* data() const { return data_; }
+
+ private:
+  char *base_, *data_;
+  size_t size_;
+};
+
 struct Operands {
   std::vector<bf16> a, b;
   std::vector<float> bias, c;
@@ -45,8 +69,6 @@ struct Operands {
     fill(x.k * x.n, to_bf16, b);
     fill(x.n, same, bias);
     fill(x.m * x.n, same, c);
-    for (auto* values : {&a, &b})
-      values->resize(values->size() + 64, to_bf16(std::numeric_limits<float>::quiet_NaN()));
   }
 };
 
@@ -59,8 +81,8 @@ std::vector<float> product(const MatmulSpec& x, const Operands& from) {
   std::vector<bf16> narrow(count + 1, to_bf16(9.0f));
   c.push_back(9.0f);
   void* to = x.result == DType::bf16 ? static_cast<void*>(narrow.data()) : c.data();
-  tiles.run(from.a.data(), from.b.data(), x.bias ? from.bias.data() : nullptr, to,
-            workspace.data());
+  const Guarded a(from.a), b(from.b);
+  tiles.run(a.data(), b.data(), x.bias ? from.bias.data() : nullptr, to, workspace.data());
   for (size_t i = 0; x.result == DType::bf16 && i <= count; ++i) c[i] = to_f32(narrow[i]);
   EXPECT_EQ(c.back(), 9.0f);
   c.pop_back();

@@ -12,8 +12,7 @@ namespace {
 
 constexpr std::int64_t kMostTurnedBytes = std::int64_t{64} << 20;
 
-// So much of b lies in a second-level cache of 2 MiB beside what passes through it.
-constexpr std::int64_t kMostOfB = std::int64_t{1} << 19;  // elements
+// 1,024 x 512 elements of b lie in a second-level cache of 2 MiB beside what passes through it.
 constexpr std::int64_t kMostColumns = 512, kLeastColumns = 64;
 // Summed at one go: all there is, if it is no more than kWholeDepth; else less where b lies depth
 // first, since memory gives wide strips of its rows faster.
@@ -71,7 +70,7 @@ TileProduct::TileProduct(const MatmulSpec& spec)
       columns_(swapped_ ? spec.m : spec.n),
       depth_each_(depth_run(spec.k, swapped_ || !spec.transpose_b)) {
   choose_strip();
-  strips_each_ = divide_up(all_strips(), thread_count());
+  strips_each_ = divide_up(strips(), thread_count());
   scratch_each_ = isa_amx::strip_scratch_bytes(strip_rows_, strip_columns_, spec_.k, depth_each_);
 }
 
@@ -80,9 +79,7 @@ void TileProduct::choose_strip() {
   std::int64_t least = 0;
   for (std::int64_t rows = std::min(kMostRows, round_up(rows_, kTileSquare));;
        rows = round_up(rows / 2, kTileSquare)) {
-    const std::int64_t most =
-        std::min(kMostColumns, kMostOfB / depth_each_ / kTileSquare * kTileSquare);
-    for (std::int64_t columns = most; columns >= kLeastColumns; columns -= kTileSquare) {
+    for (std::int64_t columns = kMostColumns; columns >= kLeastColumns; columns -= kTileSquare) {
       const std::int64_t strips = divide_up(rows_, rows) * divide_up(columns_, columns);
       const std::int64_t cost = divide_up(strips, thread_count()) * (rows + kRowsToPack) *
                                 (std::min(columns, columns_) + kColumnsToRead);
@@ -95,12 +92,12 @@ void TileProduct::choose_strip() {
   }
 }
 
-std::int64_t TileProduct::all_strips() const {
+std::int64_t TileProduct::strips() const {
   return strips_down() * divide_up(columns_, strip_columns_);
 }
 
-std::int64_t TileProduct::strips() const {
-  return divide_up(all_strips(), strips_each_);
+std::int64_t TileProduct::shares() const {
+  return divide_up(strips(), strips_each_);
 }
 
 std::int64_t TileProduct::turned_bytes() const {
@@ -122,15 +119,24 @@ void TileProduct::turn_left(const Operands& of, void* to) const noexcept {
 void TileProduct::run(const void* a, const void* b, const float* bias, void* c,
                       void* workspace) const noexcept {
   const Operands of(*this, a, b);
-  TileLeft left{reinterpret_cast<const char*>(of.left.data), of.left.stride * 2 * kTileSquare,
-                of.left.stride * 2, kTileStep * 2, of.left.stride * 2 % kAliasBytes != 0};
+  const std::int64_t row_bytes = of.left.stride * size_of(DType::bf16);
+  TileLeft left{.data = reinterpret_cast<const char*>(of.left.data),
+                .panel = row_bytes * kTileSquare,
+                .row = row_bytes,
+                .step = kTileStep * size_of(DType::bf16),
+                .in_tiles = false,
+                .lies_well = row_bytes % kAliasBytes != 0};
   if (left_is_turned_) {
     turn_left(of, workspace);
-    left = {static_cast<const char*>(workspace), tile_bytes(kTileSquare, spec_.k),
-            kTileStepBytes / kTileSquare, kTileStepBytes, true};
+    left = {.data = static_cast<const char*>(workspace),
+            .panel = tile_bytes(kTileSquare, spec_.k),
+            .row = kTileStepBytes / kTileSquare,
+            .step = kTileStepBytes,
+            .in_tiles = true,
+            .lies_well = true};
   }
   char* scratch = static_cast<char*>(workspace) + turned_bytes();
-  parallel_for(all_strips(), strips_each_, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(strips(), strips_each_, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t row = i % strips_down() * strip_rows_;
       const std::int64_t column = i / strips_down() * strip_columns_;

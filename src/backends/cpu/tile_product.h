@@ -8,7 +8,7 @@
 
 namespace outsize {
 
-// Each element is summed in f32 in runs of up to 2,048 terms, these one after the other, so its
+// Each element is summed in f32 in runs of up to 1,024 terms, these one after the other, so its
 // bits do not hang on the threads or on how they share the work.
 class TileProduct {
  public:
@@ -19,7 +19,7 @@ class TileProduct {
   // runs(spec), and nothing of it is empty.
   explicit TileProduct(const MatmulSpec& spec);
 
-  std::int64_t workspace_bytes() const { return turned_bytes() + strips() * scratch_each_; }
+  std::int64_t workspace_bytes() const { return turned_bytes() + shares() * scratch_each_; }
   // As Matmul::run.
   void run(const void* a, const void* b, const float* bias, void* c,
            void* workspace) const noexcept;
@@ -27,11 +27,11 @@ class TileProduct {
  private:
   struct Operands;
   std::int64_t turned_bytes() const;
-  // Strips that have scratch of their own: one per thread, or fewer.
-  std::int64_t strips() const;
+  // Threads' shares of the strips, each with scratch of its own.
+  std::int64_t shares() const;
   void choose_strip();
   std::int64_t strips_down() const { return (rows_ + strip_rows_ - 1) / strip_rows_; }
-  std::int64_t all_strips() const;
+  std::int64_t strips() const;
   void turn_left(const Operands& of, void* to) const noexcept;
 
   MatmulSpec spec_;

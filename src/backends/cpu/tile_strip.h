@@ -8,11 +8,12 @@
 
 namespace outsize {
 
-// Rows of a as they lie in memory, or tiles that fill_left_tiles has written: the 32 bytes of
-// elements of row r (< 32) of a panel and step s lie at data + panel·p + row·r + step·s.
+// Rows of a as they lie in memory, or tiles that fill_left_tiles has written: the 32 elements of
+// row r (< 32) of panel p in step s begin at data + panel·p + row·r + step·s.
 struct TileLeft {
   const char* data;
   int64_t panel, row, step;  // bytes
+  bool in_tiles;             // so every panel and step is whole
   bool lies_well;            // false: each panel is copied before it is read
 };
 
@@ -32,6 +33,7 @@ struct TileStrip {
 };
 
 namespace isa_amx {
+// Of a strip of up to so many rows and columns.
 int64_t strip_scratch_bytes(int64_t rows, int64_t columns, int64_t depth, int64_t depth_each);
 void multiply_strip(const TileStrip& strip);
 }  // namespace isa_amx

@@ -95,12 +95,11 @@ class Strip {
     const TileLeft& a = strip_.a;
     const char* data = panel_of_a(row, from);
     const int64_t rows = smaller(kTileSquare, strip_.rows - row);
-    const bool in_tiles = a.row == kTileBytes;
-    if (in_tiles || (rows == kTileSquare && depth_run_ % kTileStep == 0 && a.lies_well))
-      return {data, 0, a.row, a.step, true};
+    const bool whole = rows == kTileSquare && depth_run_ % kTileStep == 0;
+    if (a.in_tiles || (whole && a.lies_well)) return {data, 0, a.row, a.step, a.in_tiles, true};
     fill_left_tiles({reinterpret_cast<const uint16_t*>(data), a.row / 2, rows, depth_run_, false},
                     scratch_.left);
-    return {scratch_.left, 0, kTileBytes, kTileStepBytes, true};
+    return {scratch_.left, 0, kTileBytes, kTileStepBytes, true, true};
   }
 
   void multiply_square(const TileLeft& a, int64_t row, int64_t square, int64_t from) {

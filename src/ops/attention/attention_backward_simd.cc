@@ -9,7 +9,6 @@ namespace outsize::OUTSIZE_ISA {
 namespace {
 
 constexpr float kLog2E = 1.44269504f;
-constexpr int64_t kSpanBlocks = 8;  // of queries
 
 template <class T>
 struct Sizes {
@@ -68,15 +67,7 @@ struct Buffers {
   float* weights;                               // [key][query] f32
   float *weight_rows, *dscore_rows;             // words summed over queries
   float* dscores;                               // words summed over keys
-  Queries span[kSpanBlocks];
-};
-
-struct Clear {
-  template <class Acc>
-  [[gnu::always_inline]] inline void operator()(Acc& acc, int64_t, int64_t) const {
-    for (auto& row : acc)
-      for (f32x16& x : row) x = zero();
-  }
+  Queries span[kAttentionSpanBlocks];
 };
 
 // Accumulators that live in memory: tile (r, vector) at data[r*stride + vector*16].
@@ -326,7 +317,7 @@ void backward(const AttentionBackward& args, const AttentionHeads& heads, float*
   Buffers<T> buffers(shape, workspace);
   const int64_t words = attention_sum_words(shape.head_dim, args.row.queries);
   for (int64_t i = 0; i < 2 * words; i += kLanes) store(sums + i, zero());
-  constexpr int64_t kSpan = kSpanBlocks * kBlock;
+  constexpr int64_t kSpan = kAttentionSpanBlocks * kBlock;
   for (int64_t begin = 0; begin < args.row.queries; begin += kSpan)
     for (int64_t head = heads.begin; head < heads.end; ++head)
       backward_span(args, sizes, buffers, heads.kv_head, head, begin,

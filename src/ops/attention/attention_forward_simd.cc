@@ -12,7 +12,6 @@ namespace {
 
 constexpr float kLog2E = 1.44269504f;
 constexpr float kLn2 = 0.693147181f;
-constexpr int64_t kBlocksMax = 8;  // attention_span in blocks
 // How far, in powers of two, scores may rise above the maximum that weights are taken against.
 constexpr float kMostAbove = 32.0f;
 
@@ -123,12 +122,8 @@ struct TakeWeights {
 template <class T, class Done>
 void multiply_keys(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head,
                    const Slice& slice, Done done) {
-  auto clear = [](auto& acc, int64_t, int64_t) __attribute__((always_inline)) {
-    for (auto& row : acc)
-      for (f32x16& x : row) x = zero();
-  };
   multiply<Words<T>::kPairs>({buffers.keys, sizes.words, 1}, {head.q, kBlock}, sizes.depth,
-                             slice.keys, slice.begin, slice.end, clear, done);
+                             slice.keys, slice.begin, slice.end, Clear{}, done);
 }
 
 // Moves the tops that scores rise well above; `rescale` brings what was summed before to the new
@@ -269,7 +264,7 @@ void forward(const AttentionForward& args, int64_t kv_head, int64_t begin, int64
   const Buffers<T> buffers(shape, workspace);
   const int64_t group = shape.heads / shape.kv_heads;
   const int64_t blocks = (end - begin + kBlock - 1) / kBlock;
-  Sight sight[kBlocksMax];
+  Sight sight[kAttentionSpanBlocks];
   int64_t first_keys = end + args.row.past;
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t from = begin + b * kBlock, to = smaller(from + kBlock, end);

@@ -64,11 +64,13 @@ struct AttentionBackwardKernels {
 };
 
 constexpr std::int64_t kAttentionBlock = 64;
+// Blocks of queries that share each packed block of keys, at most.
+constexpr std::int64_t kAttentionSpanBlocks = 8;
 
 // Queries per forward task: blocks and heads that share each packed block of keys, eight of both
 // together.
 constexpr std::int64_t attention_span(const AttentionShape& shape) {
-  const std::int64_t blocks = 8 * shape.kv_heads / shape.heads;
+  const std::int64_t blocks = kAttentionSpanBlocks * shape.kv_heads / shape.heads;
   return kAttentionBlock * (blocks > 1 ? blocks : 1);
 }
 

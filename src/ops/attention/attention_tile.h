@@ -141,6 +141,15 @@ using MatrixUnit = TileRegisters;
 struct MatrixUnit {};
 #endif
 
+// The `init` of products that start from nothing.
+struct Clear {
+  template <class Acc>
+  [[gnu::always_inline]] inline void operator()(Acc& acc, int64_t, int64_t) const {
+    for (auto& row : acc)
+      for (f32x16& x : row) x = zero();
+  }
+};
+
 // C = init + A·B for `rows` rows (rounded up to kTileRows) and lane vectors [begin, end). `init`
 // fills and `done` takes the accumulators of one tile: (acc[kTileRows][n], first row, first
 // vector).
