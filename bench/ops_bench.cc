@@ -1,7 +1,7 @@
 // Every op bound by memory, and its gradient, at the sizes of real blocks: GB/s of the bytes that
 // its cost states, beside a plain copy on the same threads. Operands stay warm between repeats: up
-// to about 16 MB they come from the last-level cache, as they do within a step. Attention has a
-// benchmark of its own; products are oneDNN's.
+// to about 16 MB they come from the last-level cache, as they do within a step. Attention and
+// products have benchmarks of their own.
 //   bench_ops --benchmark_filter=bf16 --benchmark_repetitions=5
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>

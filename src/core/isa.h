@@ -7,7 +7,7 @@
 
 namespace outsize {
 
-// amx is avx512 with tile registers; only what multiplies matrices in bf16 has a variant for it.
+// amx is avx512 with tile registers; only what multiplies matrices has a variant for it.
 enum class Isa { baseline, avx2, avx512, amx };
 
 const char* name_of(Isa isa);

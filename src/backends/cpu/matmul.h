@@ -1,5 +1,5 @@
 // Matrix product on the CPU: c = a·b (+ bias) or c += a·b, prepared once per shape. oneDNN's, or,
-// of bf16 where there are tile registers, our own. Knows no op. Scratch is the caller's, so its
+// where there are tile registers, our own. Knows no op. Scratch is the caller's, so its
 // bytes are known at plan time.
 #pragma once
 

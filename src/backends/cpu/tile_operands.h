@@ -20,20 +20,35 @@ constexpr int64_t tile_panels(int64_t side) {
 constexpr int64_t tile_steps(int64_t depth) {
   return (depth + kTileStep - 1) / kTileStep;
 }
-constexpr int64_t tile_bytes(int64_t side, int64_t depth) {
-  return tile_panels(side) * tile_steps(depth) * kTileStepBytes;
+
+// An element of f32 goes as the sum of three of bf16, which is exact: the first is the element
+// rounded, each other what those before leave. So a step of f32 is three steps of bf16, one after
+// the other, and its elements j and j + 16 make a pair instead of 2j and 2j + 1.
+constexpr int64_t kF32Parts = 3;
+
+// Bytes of one step, and of a whole operand.
+constexpr int64_t tile_step_bytes(bool is_f32) {
+  return is_f32 ? kF32Parts * kTileStepBytes : kTileStepBytes;
+}
+constexpr int64_t tile_bytes(int64_t side, int64_t depth, bool is_f32) {
+  return tile_panels(side) * tile_steps(depth) * tile_step_bytes(is_f32);
 }
 
-// Part of a row-major bf16 matrix, [side, depth], or [depth, side] where `depth_first`.
+// Part of a row-major matrix, [side, depth], or [depth, side] where `depth_first`.
 struct TileSource {
-  const uint16_t* data;
-  int64_t stride;  // of a row, in elements
+  const char* data;
+  int64_t row;  // bytes from one to the next
   int64_t side, depth;
   bool depth_first;
+  bool is_f32;  // else bf16
+
+  int64_t element() const { return is_f32 ? 4 : 2; }  // bytes
+  int64_t side_bytes() const { return depth_first ? element() : row; }
+  int64_t depth_bytes() const { return depth_first ? row : element(); }
 };
 
 namespace isa_amx {
-// Write tile_bytes(side, depth), aligned to 64.
+// Write tile_bytes(side, depth, is_f32), aligned to 64.
 void fill_left_tiles(const TileSource& from, void* to);
 void fill_right_tiles(const TileSource& from, void* to);
 }  // namespace isa_amx

@@ -12,11 +12,16 @@ namespace {
 
 constexpr std::int64_t kMostTurnedBytes = std::int64_t{64} << 20;
 
-// 1,024 x 512 elements of b lie in a second-level cache of 2 MiB beside what passes through it.
-constexpr std::int64_t kMostColumns = 512, kLeastColumns = 64;
+// 1,024 x 512 elements of bf16, or 192 x 1,024 of f32, of b lie in a second-level cache of 2 MiB
+// beside what passes through it.
+constexpr std::int64_t kMostColumns = 512, kMostF32Columns = 1024, kLeastColumns = 64;
 // Summed at one go: all there is, if it is no more than kWholeDepth; else less where b lies depth
 // first, since memory gives wide strips of its rows faster.
 constexpr std::int64_t kWholeDepth = 1024, kDepthFirstRun = 512;
+// A panel of a, three parts of each element, stays in a first-level cache of 48 KiB.
+constexpr std::int64_t kF32Run = 192;
+// Of fewer rows or columns f32's own units are as fast.
+constexpr std::int64_t kLeastF32Side = 16;
 constexpr std::int64_t kMostRows = 2048, kLeastRows = 128;
 // What a strip costs besides its products, as so many rows and columns of them: b is packed for
 // every strip of rows, a comes from memory for every strip of columns.
@@ -33,29 +38,30 @@ std::int64_t even_part(std::int64_t size, std::int64_t parts, std::int64_t step)
   return round_up(divide_up(size, parts), step);
 }
 
-std::int64_t depth_run(std::int64_t depth, bool depth_first) {
-  const std::int64_t most = depth > kWholeDepth && depth_first ? kDepthFirstRun : kWholeDepth;
+std::int64_t depth_run(std::int64_t depth, bool depth_first, bool is_f32) {
+  const std::int64_t most = is_f32                               ? kF32Run
+                            : depth > kWholeDepth && depth_first ? kDepthFirstRun
+                                                                 : kWholeDepth;
   return even_part(depth, divide_up(depth, most), kTileStep);
+}
+
+TileSource describe(const void* data, bool is_f32, std::int64_t side, std::int64_t depth,
+                    bool depth_first) {
+  const std::int64_t element = is_f32 ? 4 : 2;
+  return {static_cast<const char*>(data),
+          (depth_first ? side : depth) * element,
+          side,
+          depth,
+          depth_first,
+          is_f32};
 }
 
 }  // namespace
 
-// One operand each, as it lies in memory; side: rows of the left, columns of the right.
-struct TileProduct::Operands {
-  TileSource left, right;
-
-  Operands(const TileProduct& p, const void* a, const void* b) {
-    const MatmulSpec& s = p.spec_;
-    left = {static_cast<const std::uint16_t*>(a), s.transpose_a ? s.m : s.k, s.m, s.k,
-            s.transpose_a};
-    right = {static_cast<const std::uint16_t*>(b), s.transpose_b ? s.k : s.n, s.n, s.k,
-             !s.transpose_b};
-    if (p.swapped_) std::swap(left, right);
-  }
-};
-
 bool TileProduct::runs(const MatmulSpec& spec) {
-  return active_isa() == Isa::amx && spec.operand == DType::bf16 &&
+  if (active_isa() != Isa::amx) return false;
+  if (spec.operand == DType::f32) return std::min(spec.m, spec.n) >= kLeastF32Side;
+  return spec.operand == DType::bf16 &&
          (!spec.transpose_a || TileProduct(spec).turned_bytes() <= kMostTurnedBytes);
 }
 
@@ -63,15 +69,16 @@ TileProduct::TileProduct(const MatmulSpec& spec)
     : spec_(spec),
       // Of two operands that lie depth first the smaller one is turned over as a whole; pairing the
       // other's rows is less work, and done where they are used.
-      swapped_(spec.transpose_a && !spec.transpose_b && spec.m > spec.n && !spec.bias &&
-               spec.result == DType::f32),
-      left_is_turned_(spec.transpose_a),
+      swapped_(!is_f32() && spec.transpose_a && !spec.transpose_b && spec.m > spec.n &&
+               !spec.bias && spec.result == DType::f32),
+      left_is_turned_(!is_f32() && spec.transpose_a),
       rows_(swapped_ ? spec.n : spec.m),
       columns_(swapped_ ? spec.m : spec.n),
-      depth_each_(depth_run(spec.k, swapped_ || !spec.transpose_b)) {
+      depth_each_(depth_run(spec.k, swapped_ || !spec.transpose_b, is_f32())) {
   choose_strip();
   strips_each_ = divide_up(strips(), thread_count());
-  scratch_each_ = isa_amx::strip_scratch_bytes(strip_rows_, strip_columns_, spec_.k, depth_each_);
+  scratch_each_ =
+      isa_amx::strip_scratch_bytes(strip_rows_, strip_columns_, spec_.k, depth_each_, is_f32());
 }
 
 // The strip with which the thread that has most to do has least.
@@ -79,7 +86,8 @@ void TileProduct::choose_strip() {
   std::int64_t least = 0;
   for (std::int64_t rows = std::min(kMostRows, round_up(rows_, kTileSquare));;
        rows = round_up(rows / 2, kTileSquare)) {
-    for (std::int64_t columns = kMostColumns; columns >= kLeastColumns; columns -= kTileSquare) {
+    for (std::int64_t columns = is_f32() ? kMostF32Columns : kMostColumns; columns >= kLeastColumns;
+         columns -= kTileSquare) {
       const std::int64_t strips = divide_up(rows_, rows) * divide_up(columns_, columns);
       const std::int64_t cost = divide_up(strips, thread_count()) * (rows + kRowsToPack) *
                                 (std::min(columns, columns_) + kColumnsToRead);
@@ -101,40 +109,28 @@ std::int64_t TileProduct::shares() const {
 }
 
 std::int64_t TileProduct::turned_bytes() const {
-  return left_is_turned_ ? tile_bytes(rows_, spec_.k) : 0;
+  return left_is_turned_ ? tile_bytes(rows_, spec_.k, false) : 0;
 }
 
-void TileProduct::turn_left(const Operands& of, void* to) const noexcept {
+void TileProduct::turn_left(const TileSource& left, void* to) const noexcept {
   const std::int64_t panels = tile_panels(rows_);
-  parallel_for(panels, divide_up(panels, thread_count()),
-               [&](std::int64_t begin, std::int64_t end) {
-                 TileSource some = of.left;
-                 some.data += begin * kTileSquare;
-                 some.side = std::min(end * kTileSquare, rows_) - begin * kTileSquare;
-                 isa_amx::fill_left_tiles(
-                     some, static_cast<char*>(to) + tile_bytes(begin * kTileSquare, spec_.k));
-               });
+  parallel_for(
+      panels, divide_up(panels, thread_count()), [&](std::int64_t begin, std::int64_t end) {
+        const std::int64_t row = begin * kTileSquare;
+        TileSource some = left;
+        some.data += row * left.side_bytes();
+        some.side = std::min(end * kTileSquare, rows_) - row;
+        isa_amx::fill_left_tiles(some, static_cast<char*>(to) + tile_bytes(row, spec_.k, false));
+      });
 }
 
 void TileProduct::run(const void* a, const void* b, const float* bias, void* c,
                       void* workspace) const noexcept {
-  const Operands of(*this, a, b);
-  const std::int64_t row_bytes = of.left.stride * size_of(DType::bf16);
-  TileLeft left{.data = reinterpret_cast<const char*>(of.left.data),
-                .panel = row_bytes * kTileSquare,
-                .row = row_bytes,
-                .step = kTileStep * size_of(DType::bf16),
-                .in_tiles = false,
-                .lies_well = row_bytes % kAliasBytes != 0};
-  if (left_is_turned_) {
-    turn_left(of, workspace);
-    left = {.data = static_cast<const char*>(workspace),
-            .panel = tile_bytes(kTileSquare, spec_.k),
-            .row = kTileStepBytes / kTileSquare,
-            .step = kTileStepBytes,
-            .in_tiles = true,
-            .lies_well = true};
-  }
+  TileSource left = describe(a, is_f32(), spec_.m, spec_.k, spec_.transpose_a);
+  TileSource right = describe(b, is_f32(), spec_.n, spec_.k, !spec_.transpose_b);
+  if (swapped_) std::swap(left, right);
+  const auto* left_tiles = static_cast<const char*>(workspace);
+  if (left_is_turned_) turn_left(left, workspace);
   char* scratch = static_cast<char*>(workspace) + turned_bytes();
   parallel_for(strips(), strips_each_, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
@@ -142,18 +138,22 @@ void TileProduct::run(const void* a, const void* b, const float* bias, void* c,
       const std::int64_t column = i / strips_down() * strip_columns_;
       TileStrip strip{
           .a = left,
-          .b = of.right,
+          .left = left_is_turned_                           ? TileLeft::in_tiles
+                  : is_f32() || left.row % kAliasBytes == 0 ? TileLeft::copied
+                                                            : TileLeft::in_place,
+          .left_tiles = left_tiles + tile_bytes(row, spec_.k, false),
+          .b = right,
           .bias = bias ? bias + column : nullptr,
           .c_stride = spec_.n,
           .c_is_bf16 = spec_.result == DType::bf16,
           .c_is_turned = swapped_,
           .accumulates = spec_.accumulate,
-          .rows = std::min(strip_rows_, rows_ - row),
           .depth_each = depth_each_,
           .scratch = scratch + begin / strips_each_ * scratch_each_,
       };
-      strip.a.data += row / kTileSquare * left.panel;
-      strip.b.data += column * (of.right.depth_first ? 1 : of.right.stride);
+      strip.a.data += row * left.side_bytes();
+      strip.a.side = std::min(strip_rows_, rows_ - row);
+      strip.b.data += column * right.side_bytes();
       strip.b.side = std::min(strip_columns_, columns_ - column);
       const std::int64_t offset = swapped_ ? column * spec_.n + row : row * spec_.n + column;
       strip.c = static_cast<char*>(c) + offset * size_of(spec_.result);

@@ -1,10 +1,15 @@
-// Products of bf16 matrices on AMX's tile registers, on all threads. oneDNN has such products, too;
-// these are faster (docs/PERFORMANCE.md, "On tile registers").
+// Products of matrices on AMX's tile registers, on all threads. Of bf16 oneDNN has such products,
+// too; these are faster (docs/PERFORMANCE.md, "On tile registers"). Of f32, which the registers do
+// not know, an element is the sum of three of bf16, and six of their nine products are summed: what
+// the other three would add is less than f32 can tell (the scheme of Henry, Tang and Heinecke,
+// "Leveraging the bfloat16 Artificial Intelligence Datatype for Higher-Precision Computations",
+// 2019).
 #pragma once
 
 #include <cstdint>
 
 #include "backends/cpu/matmul.h"
+#include "backends/cpu/tile_operands.h"
 
 namespace outsize {
 
@@ -12,8 +17,8 @@ namespace outsize {
 // bits do not hang on the threads or on how they share the work.
 class TileProduct {
  public:
-  // Whether the product runs so: bf16 operands, a processor with tile registers that tests have not
-  // put aside, and no more than 64 MiB to be turned over.
+  // Whether the product runs so: a processor with tile registers that tests have not put aside; of
+  // bf16 no more than 64 MiB to be turned over, of f32 16 rows and columns or more.
   static bool runs(const MatmulSpec& spec);
 
   // runs(spec), and nothing of it is empty.
@@ -25,18 +30,18 @@ class TileProduct {
            void* workspace) const noexcept;
 
  private:
-  struct Operands;
+  bool is_f32() const { return spec_.operand == DType::f32; }
   std::int64_t turned_bytes() const;
   // Threads' shares of the strips, each with scratch of its own.
   std::int64_t shares() const;
   void choose_strip();
   std::int64_t strips_down() const { return (rows_ + strip_rows_ - 1) / strip_rows_; }
   std::int64_t strips() const;
-  void turn_left(const Operands& of, void* to) const noexcept;
+  void turn_left(const TileSource& left, void* to) const noexcept;
 
   MatmulSpec spec_;
   bool swapped_;                 // cᵀ = bᵀ·a instead of c = a·b
-  bool left_is_turned_;          // its depth comes first in memory
+  bool left_is_turned_;          // its depth comes first in memory, and it is put right beforehand
   std::int64_t rows_, columns_;  // of what is computed: c or cᵀ
   std::int64_t depth_each_;      // summed at one go
   std::int64_t strip_rows_ = 0, strip_columns_ = 0;

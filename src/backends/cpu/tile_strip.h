@@ -8,33 +8,30 @@
 
 namespace outsize {
 
-// Rows of a as they lie in memory, or tiles that fill_left_tiles has written: the 32 elements of
-// row r (< 32) of panel p in step s begin at data + panel·p + row·r + step·s.
-struct TileLeft {
-  const char* data;
-  int64_t panel, row, step;  // bytes
-  bool in_tiles;             // so every panel and step is whole
-  bool lies_well;            // false: each panel is copied before it is read
-};
+// How the tile registers get a: the rows where they lie in memory, tiles that fill_left_tiles has
+// written of all of it, or each panel copied into tiles before it is used.
+enum class TileLeft { in_place, in_tiles, copied };
 
 // c = a·b (+ bias), or c += a·b.
 struct TileStrip {
-  TileLeft a;
-  TileSource b;       // side: columns
-  const float* bias;  // [columns], or nullptr
+  TileSource a;  // side: rows
+  TileLeft left;
+  const char* left_tiles;  // of these rows, where it is in_tiles
+  TileSource b;            // side: columns; f32 if a is
+  const float* bias;       // [columns], or nullptr
   void* c;
   int64_t c_stride;  // elements
   bool c_is_bf16;
-  bool c_is_turned;  // f32 [columns, rows], without bias
-  bool accumulates;  // f32 alone
-  int64_t rows;
+  bool c_is_turned;    // f32 [columns, rows], without bias
+  bool accumulates;    // f32 alone
   int64_t depth_each;  // summed at one go, a multiple of kTileStep
   void* scratch;       // strip_scratch_bytes, aligned to 64
 };
 
 namespace isa_amx {
 // Of a strip of up to so many rows and columns.
-int64_t strip_scratch_bytes(int64_t rows, int64_t columns, int64_t depth, int64_t depth_each);
+int64_t strip_scratch_bytes(int64_t rows, int64_t columns, int64_t depth, int64_t depth_each,
+                            bool is_f32);
 void multiply_strip(const TileStrip& strip);
 }  // namespace isa_amx
 

@@ -22,12 +22,13 @@ struct Scratch {
   float* parts;       // of every square, where the depth is summed in several runs
   int64_t bytes = 0;
 
-  Scratch(int64_t rows, int64_t columns, int64_t depth, int64_t depth_each, void* base) {
+  Scratch(int64_t rows, int64_t columns, int64_t depth, int64_t depth_each, bool is_f32,
+          void* base) {
     const int64_t run = smaller(depth, depth_each);
     const int64_t squares = tile_panels(rows) * tile_panels(columns);
     for (float*& result : results) result = reinterpret_cast<float*>(take(kSquareWords * 4, base));
-    left = take(tile_bytes(kTileSquare, run), base);
-    right = take(tile_bytes(columns, run), base);
+    left = take(tile_bytes(kTileSquare, run, is_f32), base);
+    right = take(tile_bytes(columns, run, is_f32), base);
     parts = reinterpret_cast<float*>(take(depth > run ? squares * kSquareWords * 4 : 0, base));
   }
 
@@ -50,19 +51,26 @@ struct Pending {
   int64_t rows, columns;
 };
 
+// A panel of a: the 32 elements of row r in step s begin at data + row·r + step·s.
+struct Panel {
+  const char* data;
+  int64_t row, step;  // bytes
+};
+
 class Strip {
  public:
   explicit Strip(const TileStrip& strip)
       : strip_(strip),
+        rows_(strip.a.side),
         columns_(strip.b.side),
         depth_(strip.b.depth),
-        scratch_(strip.rows, columns_, depth_, strip.depth_each, strip.scratch) {}
+        scratch_(rows_, columns_, depth_, strip.depth_each, is_f32_, strip.scratch) {}
 
   void run() {
     for (int64_t from = 0; from < depth_; from += strip_.depth_each) {
       depth_run_ = smaller(strip_.depth_each, depth_ - from);
       fill_right_tiles(right(from), scratch_.right);
-      for (int64_t row = 0; row < strip_.rows; row += kTileSquare) multiply_panel(row, from);
+      for (int64_t row = 0; row < rows_; row += kTileSquare) multiply_panel(row, from);
     }
     finish_rows(0, kTileSquare);
   }
@@ -70,39 +78,48 @@ class Strip {
  private:
   TileSource right(int64_t from) const {
     TileSource b = strip_.b;
-    b.data += from * (b.depth_first ? b.stride : 1);
+    b.data += from * b.depth_bytes();
     b.depth = depth_run_;
     return b;
   }
 
   // One panel of a, all columns.
   void multiply_panel(int64_t row, int64_t from) {
-    const TileLeft a = left(row, from);
+    const Panel a = panel_to_load(row, from);
     const int64_t squares = tile_panels(columns_);
-    const int64_t next = smaller(row + kTileSquare, (strip_.rows - 1) / kTileSquare * kTileSquare);
+    const int64_t next = smaller(row + kTileSquare, (rows_ - 1) / kTileSquare * kTileSquare);
     for (int64_t i = 0; i < squares; ++i) {
-      ahead_ = {panel_of_a(next, from), i * kTileSquare / squares, (i + 1) * kTileSquare / squares};
+      ahead_ = {panel_in_memory(next, from), i * kTileSquare / squares,
+                (i + 1) * kTileSquare / squares};
       multiply_square(a, row, i, from);
     }
   }
 
-  const char* panel_of_a(int64_t row, int64_t from) const {
-    return strip_.a.data + row / kTileSquare * strip_.a.panel + from / kTileStep * strip_.a.step;
+  // As the operand or the tiles of all of it lie.
+  Panel panel_in_memory(int64_t row, int64_t from) const {
+    const TileSource& a = strip_.a;
+    if (strip_.left == TileLeft::in_tiles) {
+      const int64_t step = tile_step_bytes(is_f32_);
+      const int64_t panel = row / kTileSquare * tile_steps(depth_);
+      return {strip_.left_tiles + (panel + from / kTileStep) * step, kTileBytes, step};
+    }
+    return {a.data + row * a.side_bytes() + from * a.depth_bytes(), a.row,
+            a.depth_first ? kTileStep * a.row : kTileStep * a.element()};
   }
 
-  // Copied and filled up with zeros where the panel is not whole.
-  TileLeft left(int64_t row, int64_t from) {
-    const TileLeft& a = strip_.a;
-    const char* data = panel_of_a(row, from);
-    const int64_t rows = smaller(kTileSquare, strip_.rows - row);
+  // Copied and filled up with zeros where it cannot be loaded as it lies.
+  Panel panel_to_load(int64_t row, int64_t from) {
+    const Panel panel = panel_in_memory(row, from);
+    const int64_t rows = smaller(kTileSquare, rows_ - row);
     const bool whole = rows == kTileSquare && depth_run_ % kTileStep == 0;
-    if (a.in_tiles || (whole && a.lies_well)) return {data, 0, a.row, a.step, a.in_tiles, true};
-    fill_left_tiles({reinterpret_cast<const uint16_t*>(data), a.row / 2, rows, depth_run_, false},
+    if (strip_.left == TileLeft::in_tiles || (strip_.left == TileLeft::in_place && whole))
+      return panel;
+    fill_left_tiles({panel.data, panel.row, rows, depth_run_, strip_.a.depth_first, is_f32_},
                     scratch_.left);
-    return {scratch_.left, 0, kTileBytes, kTileStepBytes, true, true};
+    return {scratch_.left, kTileBytes, tile_step_bytes(is_f32_)};
   }
 
-  void multiply_square(const TileLeft& a, int64_t row, int64_t square, int64_t from) {
+  void multiply_square(const Panel& a, int64_t row, int64_t square, int64_t from) {
     const int64_t column = square * kTileSquare, steps = tile_steps(depth_run_);
     float* parts =
         scratch_.parts + (row / kTileSquare * tile_panels(columns_) + square) * kSquareWords;
@@ -112,7 +129,7 @@ class Strip {
     const int64_t offset =
         strip_.c_is_turned ? column * strip_.c_stride + row : row * strip_.c_stride + column;
     char* c = static_cast<char*>(strip_.c) + offset * (strip_.c_is_bf16 ? 2 : 4);
-    multiply_steps(a, scratch_.right + square * steps * kTileStepBytes, steps, sums,
+    multiply_steps(a, scratch_.right + square * steps * tile_step_bytes(is_f32_), steps, sums,
                    last && !strip_.c_is_bf16 ? c : nullptr);
     pending_.kind = !last                ? (first ? Pending::nothing : Pending::add_to_parts)
                     : strip_.c_is_turned ? Pending::finish_turned
@@ -121,12 +138,12 @@ class Strip {
     pending_.parts = first ? nullptr : parts;
     pending_.c = c;
     pending_.bias = strip_.bias ? strip_.bias + column : nullptr;
-    pending_.rows = smaller(kTileSquare, strip_.rows - row);
+    pending_.rows = smaller(kTileSquare, rows_ - row);
     pending_.columns = smaller(kTileSquare, columns_ - column);
   }
 
   // The sums of a square; c: where they will be written next, if they will.
-  [[gnu::always_inline]] void multiply_steps(const TileLeft& a, const char* b, int64_t steps,
+  [[gnu::always_inline]] void multiply_steps(const Panel& a, const char* b, int64_t steps,
                                              float* sums, const char* c) {
     const int64_t rows_each = (kTileSquare + steps - 1) / steps;
     write_now();
@@ -135,16 +152,8 @@ class Strip {
     _tile_zero(2);
     _tile_zero(3);
     for (int64_t s = 0; s < steps; ++s) {
-      const char* upper = a.data + s * a.step;
-      const char* words = b + s * kTileStepBytes;
-      _tile_stream_loadd(6, words, kTileBytes);
-      _tile_loadd(4, upper, a.row);
-      _tile_dpbf16ps(0, 4, 6);
-      _tile_stream_loadd(7, words + kHalfStep, kTileBytes);
-      _tile_dpbf16ps(1, 4, 7);
-      _tile_loadd(5, upper + kTileSide * a.row, a.row);
-      _tile_dpbf16ps(2, 5, 6);
-      _tile_dpbf16ps(3, 5, 7);
+      is_f32_ ? multiply_f32_step(a.data + s * a.step, b + s * tile_step_bytes(true))
+              : multiply_step(a.data + s * a.step, a.row, b + s * kTileStepBytes);
       const int64_t row = s * rows_each, row_end = smaller(kTileSquare, row + rows_each);
       finish_rows(row, row_end);
       fetch_ahead(s);
@@ -158,10 +167,55 @@ class Strip {
     write_now();
   }
 
+  [[gnu::always_inline]] static void multiply_step(const char* a, int64_t row, const char* b) {
+    _tile_stream_loadd(6, b, kTileBytes);
+    _tile_loadd(4, a, row);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_stream_loadd(7, b + kHalfStep, kTileBytes);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, a + kTileSide * row, row);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+
+  // Every two parts whose product counts in f32, in an order that seldom loads.
+  [[gnu::always_inline]] static void multiply_f32_step(const char* a, const char* b) {
+    load_left(a + kTileStepBytes);
+    load_right(b + kTileStepBytes);
+    multiply_loaded();
+    load_right(b);
+    multiply_loaded();
+    load_left(a + 2 * kTileStepBytes);
+    multiply_loaded();
+    load_left(a);
+    multiply_loaded();
+    load_right(b + kTileStepBytes);
+    multiply_loaded();
+    load_right(b + 2 * kTileStepBytes);
+    multiply_loaded();
+  }
+  [[gnu::always_inline]] static void load_left(const char* a) {
+    _tile_loadd(4, a, kTileBytes);
+    _tile_loadd(5, a + kHalfStep, kTileBytes);
+  }
+  [[gnu::always_inline]] static void load_right(const char* b) {
+    _tile_stream_loadd(6, b, kTileBytes);
+    _tile_stream_loadd(7, b + kHalfStep, kTileBytes);
+  }
+  [[gnu::always_inline]] static void multiply_loaded() {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+
   // Of the next panel of a, towards the second-level cache.
   [[gnu::always_inline]] void fetch_ahead(int64_t step) const {
-    for (int64_t r = ahead_.begin; r < ahead_.end; ++r)
-      _mm_prefetch(ahead_.data + r * strip_.a.row + step * strip_.a.step, _MM_HINT_T1);
+    for (int64_t r = ahead_.begin; r < ahead_.end; ++r) {
+      const char* line = ahead_.panel.data + r * ahead_.panel.row + step * ahead_.panel.step;
+      _mm_prefetch(line, _MM_HINT_T1);
+      if (is_f32_) _mm_prefetch(line + kTileBytes, _MM_HINT_T1);
+    }
   }
 
   // Lines of c that this square will be written to, for writing: a thread waits for them one after
@@ -226,12 +280,13 @@ class Strip {
   }
 
   struct Ahead {
-    const char* data;
+    Panel panel;
     int64_t begin, end;  // rows
   };
 
   const TileStrip& strip_;
-  const int64_t columns_, depth_;
+  const bool is_f32_ = strip_.a.is_f32;
+  const int64_t rows_, columns_, depth_;
   const int64_t c_row_ = strip_.c_stride * 4;  // bytes, of f32
   Scratch scratch_;
   int64_t depth_run_ = 0;
@@ -242,8 +297,9 @@ class Strip {
 
 }  // namespace
 
-int64_t strip_scratch_bytes(int64_t rows, int64_t columns, int64_t depth, int64_t depth_each) {
-  return Scratch(rows, columns, depth, depth_each, nullptr).bytes;
+int64_t strip_scratch_bytes(int64_t rows, int64_t columns, int64_t depth, int64_t depth_each,
+                            bool is_f32) {
+  return Scratch(rows, columns, depth, depth_each, is_f32, nullptr).bytes;
 }
 
 void multiply_strip(const TileStrip& strip) {
