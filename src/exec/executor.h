@@ -30,6 +30,8 @@ struct StepArgs {
   std::int64_t step = 1;  // from 1
   double lr = 0;
   double clip = 0;  // global norm; 0: no clipping
+  // False: calls that give results and nothing else compute nothing; their values stay as they are.
+  bool results = true;
 };
 
 // What updates still need of the step whose gradients they apply.
@@ -96,6 +98,7 @@ class Executor {
   };
   struct BoundTask {
     std::vector<Launch> launches;  // forward and backward
+    bool only_results = false;     // a forward whose outputs are nothing else
     UpdateArgs update;
     std::vector<void*> state;  // update: optimizer buffers
     ParameterSpec spec;        // update: of the piece

@@ -11,11 +11,14 @@
 namespace outsize {
 namespace {
 
+// A chunk reads and packs every weight, which takes as long as so many tokens.
+constexpr std::int64_t kChunkTokens = 128;
+
 // Tokens per chunk; with all logits wanted, no more than keep them at 64 MiB.
 std::vector<std::int64_t> chunk_sizes(const GeneratorShape& shape, std::int64_t vocabulary) {
   constexpr std::int64_t kLogitsBytes = 64 << 20;
   std::vector<std::int64_t> sizes;
-  for (std::int64_t size : {256, 64, 32, 16, 1})
+  for (std::int64_t size : {512, 256, 128, 64, 32, 16, 1})
     if (size == 1 ||
         (size <= shape.context && (!shape.all_logits || size * vocabulary * 4 <= kLogitsBytes)))
       sizes.push_back(size);
@@ -57,14 +60,24 @@ void Generator::load(std::shared_ptr<const WeightReader> reader) {
   if (looks_up_rows()) rows_.emplace(model_, shape_.dtype, std::move(reader));
 }
 
-// The largest chunk that is filled, or the smallest that takes all that is left.
+// The largest chunk that is filled, or the next larger one where that computes less in the end.
 size_t Generator::program_for(std::int64_t left) const {
-  size_t best = 0;
-  for (size_t i = 0; i < sizes_.size(); ++i) {
-    if (sizes_[i] == left) return i;
-    if (sizes_[i] > left) best = i;
+  size_t filled = 0;
+  while (sizes_[filled] > left) ++filled;
+  if (filled == 0 || sizes_[filled] == left) return filled;
+  const std::int64_t in_parts =
+      sizes_[filled] + kChunkTokens + tokens_to_compute(left - sizes_[filled]);
+  return sizes_[filled - 1] + kChunkTokens <= in_parts ? filled - 1 : filled;
+}
+
+std::int64_t Generator::tokens_to_compute(std::int64_t left) const {
+  std::int64_t tokens = 0;
+  while (left > 0) {
+    const std::int64_t size = sizes_[program_for(left)];
+    tokens += size + kChunkTokens;
+    left -= size;
   }
-  return best;
+  return tokens;
 }
 
 // Those that fill up a chunk are zeros: any token, or the first one's row.
@@ -80,7 +93,7 @@ void Generator::write_tokens(size_t program, std::span<const std::int32_t> token
   }
 }
 
-void Generator::run_chunk(size_t program, std::span<const std::int32_t> tokens) {
+void Generator::run_chunk(size_t program, std::span<const std::int32_t> tokens, bool is_last) {
   Executor& executor = engine_.executor(program);
   const std::int64_t size = sizes_[program];
   write_tokens(program, tokens);
@@ -96,7 +109,7 @@ void Generator::run_chunk(size_t program, std::span<const std::int32_t> tokens) 
     std::iota(rows, rows + size, 0);
   else
     rows[0] = static_cast<std::int32_t>(tokens.size()) - 1;
-  executor.run({});
+  executor.run({.results = shape_.all_logits || is_last});
 }
 
 void Generator::append(std::span<const std::int32_t> tokens, const TakeLogits& take) {
@@ -113,7 +126,8 @@ void Generator::append(std::span<const std::int32_t> tokens, const TakeLogits& t
   for (std::int64_t first = 0; first < total;) {
     const size_t program = program_for(total - first);
     const std::int64_t count = std::min(sizes_[program], total - first);
-    run_chunk(program, tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
+    run_chunk(program, tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
+              first + count == total);
     past_ += count;
     const auto* logits = static_cast<const float*>(engine_.executor(program).value(0, "logits"));
     if (shape_.all_logits)

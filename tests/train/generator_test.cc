@@ -112,6 +112,25 @@ TEST_P(EveryGenerator, ResetForgets) {
   EXPECT_EQ(first, second);
 }
 
+// Chunks before the last one compute none.
+TEST_P(EveryGenerator, TheLastTokenHasItsLogits) {
+  const std::vector<float> all = logits_of(*model_, tokens_, 300);
+  for (const size_t count : {300u, 257u, 44u}) {
+    Generator generator(*model_, {kContext, DType::f32, false}, {});
+    generator.load(std::make_shared<RandomReader>());
+    std::vector<float> last;
+    generator.append(std::span(tokens_).first(count),
+                     [&](std::int64_t first, std::int64_t rows, const float* logits) {
+                       EXPECT_EQ(first, static_cast<std::int64_t>(count) - 1);
+                       EXPECT_EQ(rows, 1);
+                       EXPECT_TRUE(last.empty());
+                       last.assign(logits, logits + kVocabulary);
+                     });
+    const auto row = all.begin() + static_cast<std::ptrdiff_t>((count - 1) * kVocabulary);
+    expect_close(last, {row, row + kVocabulary}, 2e-5);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, EveryGenerator, ::testing::ValuesIn(kFamilies),
                          [](const auto& info) { return std::string(info.param); });
 
