@@ -1,8 +1,8 @@
 #include "backends/cpu/tile_product.h"
 
 #include <algorithm>
+#include <numeric>
 
-#include "backends/cpu/tile_strip.h"
 #include "core/isa.h"
 #include "core/parallel.h"
 #include "core/round_up.h"
@@ -28,6 +28,12 @@ constexpr std::int64_t kMostRows = 2048, kLeastRows = 128;
 constexpr std::int64_t kRowsToPack = 96, kColumnsToRead = 32;
 // Lines this far apart share a place in a first-level cache.
 constexpr std::int64_t kAliasBytes = 4096;
+
+// Whether rows that begin `row` bytes apart, of which `run` are used at one go, fill all places of
+// a first-level cache alike.
+bool spreads(std::int64_t row, std::int64_t run) {
+  return std::gcd(row, kAliasBytes) <= run;
+}
 
 std::int64_t divide_up(std::int64_t x, std::int64_t by) {
   return (x + by - 1) / by;
@@ -112,6 +118,12 @@ std::int64_t TileProduct::turned_bytes() const {
   return left_is_turned_ ? tile_bytes(rows_, spec_.k, false) : 0;
 }
 
+TileLeft TileProduct::left_way(const TileSource& left) const {
+  if (left_is_turned_) return TileLeft::in_tiles;
+  const bool is_loadable = !is_f32() && spreads(left.row, depth_each_ * left.element());
+  return is_loadable ? TileLeft::in_place : TileLeft::copied;
+}
+
 void TileProduct::turn_left(const TileSource& left, void* to) const noexcept {
   const std::int64_t panels = tile_panels(rows_);
   parallel_for(
@@ -138,9 +150,7 @@ void TileProduct::run(const void* a, const void* b, const float* bias, void* c,
       const std::int64_t column = i / strips_down() * strip_columns_;
       TileStrip strip{
           .a = left,
-          .left = left_is_turned_                           ? TileLeft::in_tiles
-                  : is_f32() || left.row % kAliasBytes == 0 ? TileLeft::copied
-                                                            : TileLeft::in_place,
+          .left = left_way(left),
           .left_tiles = left_tiles + tile_bytes(row, spec_.k, false),
           .b = right,
           .bias = bias ? bias + column : nullptr,

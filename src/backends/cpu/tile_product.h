@@ -9,7 +9,7 @@
 #include <cstdint>
 
 #include "backends/cpu/matmul.h"
-#include "backends/cpu/tile_operands.h"
+#include "backends/cpu/tile_strip.h"
 
 namespace outsize {
 
@@ -37,6 +37,7 @@ class TileProduct {
   void choose_strip();
   std::int64_t strips_down() const { return (rows_ + strip_rows_ - 1) / strip_rows_; }
   std::int64_t strips() const;
+  TileLeft left_way(const TileSource& left) const;
   void turn_left(const TileSource& left, void* to) const noexcept;
 
   MatmulSpec spec_;
