@@ -102,12 +102,13 @@ void multiply(benchmark::State& state, const MatmulSpec& spec, std::int64_t coun
   state.counters["error"] = relative_error(spec, sets.front());
 }
 
-struct Shape2 {
+// Tokens and sides of a linear layer.
+struct Layer {
   std::int64_t rows, inputs, outputs;
 };
 
 // The three products of a linear layer: y = x·wᵀ, dx = dy·w, dw = dyᵀ·x.
-std::vector<std::pair<std::string, MatmulSpec>> products_of(const Shape2& s, DType dtype) {
+std::vector<std::pair<std::string, MatmulSpec>> products_of(const Layer& s, DType dtype) {
   return {
       {"forward",
        {.m = s.rows,
@@ -121,12 +122,14 @@ std::vector<std::pair<std::string, MatmulSpec>> products_of(const Shape2& s, DTy
        {.m = s.outputs, .n = s.inputs, .k = s.rows, .operand = dtype, .transpose_a = true}}};
 }
 
+constexpr Layer kShapes[] = {{8, 768, 3072},    {16, 768, 3072},   {32, 768, 3072},
+                             {128, 640, 2048},  {256, 768, 3072},  {512, 640, 2048},
+                             {2048, 768, 768},  {2048, 768, 3072}, {2048, 3072, 768},
+                             {2048, 896, 4864}, {2048, 640, 2048}};
+
 void register_all() {
   for (const DType dtype : {DType::f32, DType::bf16})
-    for (const Shape2& s :
-         {Shape2{8, 768, 3072}, Shape2{16, 768, 3072}, Shape2{32, 768, 3072}, Shape2{64, 768, 768},
-          Shape2{256, 768, 3072}, Shape2{2048, 768, 768}, Shape2{2048, 768, 3072},
-          Shape2{2048, 3072, 768}, Shape2{2048, 896, 4864}, Shape2{2048, 640, 2048}})
+    for (const Layer& s : kShapes)
       for (const auto& [name, spec] : products_of(s, dtype))
         for (const auto& [sets, how] : {std::pair{kColdSets, "cold"}, {std::int64_t{1}, "warm"}})
           benchmark::RegisterBenchmark(

@@ -87,18 +87,22 @@ struct Operands {
   }
 };
 
-// c as f32, whatever it is; the element behind it must stay.
-std::vector<float> product(const MatmulSpec& x, const Operands& from) {
+// c as f32, whatever it is; the element behind it must stay. It begins `offset` bytes into a line.
+std::vector<float> product(const MatmulSpec& x, const Operands& from, std::int64_t offset = 0) {
   const TileProduct tiles(x);
   Lines workspace(tiles.workspace_bytes());
   const auto count = static_cast<size_t>(x.m * x.n);
   std::vector<float> c = from.c;
-  std::vector<bf16> narrow(count + 1, to_bf16(9.0f));
   c.push_back(9.0f);
-  void* to = x.result == DType::bf16 ? static_cast<void*>(narrow.data()) : c.data();
+  std::vector<bf16> narrow(count + 1, to_bf16(9.0f));
+  Lines wide(static_cast<std::int64_t>(c.size() * sizeof(float)) + offset);
+  char* wide_data = static_cast<char*>(wide.data()) + offset;
+  std::memcpy(wide_data, c.data(), c.size() * sizeof(float));
+  void* to = x.result == DType::bf16 ? static_cast<void*>(narrow.data()) : wide_data;
   const Guarded a = is_f32(x) ? Guarded(from.a) : Guarded(narrowed(from.a));
   const Guarded b = is_f32(x) ? Guarded(from.b) : Guarded(narrowed(from.b));
   tiles.run(a.data(), b.data(), x.bias ? from.bias.data() : nullptr, to, workspace.data());
+  std::memcpy(c.data(), wide_data, c.size() * sizeof(float));
   for (size_t i = 0; x.result == DType::bf16 && i <= count; ++i) c[i] = to_f32(narrow[i]);
   EXPECT_EQ(c.back(), 9.0f);
   c.pop_back();
@@ -179,7 +183,7 @@ TEST_F(TileProductTest, SumsInSeveralRuns) {
 
 TEST_F(TileProductTest, EveryKindOfResult) {
   for (const std::int64_t k : {40, 2100})
-    for (const auto& [m, n] : {std::pair{65, 50}, std::pair{50, 65}}) {
+    for (const auto& [m, n] : {std::pair{65, 50}, std::pair{50, 65}, std::pair{8, 100}}) {
       expect_right_any_way({.m = m, .n = n, .k = k, .bias = true});
       expect_right_any_way({.m = m, .n = n, .k = k, .accumulate = true});
       expect_right_any_way({.m = m, .n = n, .k = k, .result = DType::bf16, .bias = true});
@@ -189,6 +193,18 @@ TEST_F(TileProductTest, EveryKindOfResult) {
 // Rows a multiple of 4 KiB apart are copied.
 TEST_F(TileProductTest, RowsThatShareAPlaceInTheCache) {
   expect_right_any_way({.m = 70, .n = 40, .k = 2048});
+}
+
+TEST_F(TileProductTest, ResultsPastTheCachesAreTheSame) {
+  for (const DType operand : {DType::bf16, DType::f32})
+    for (const bool turned : {false, true})
+      for (const std::int64_t n : {64, 50}) {
+        MatmulSpec x{.m = 600, .n = n, .k = 70, .operand = operand, .transpose_a = turned};
+        const Operands from(x);
+        const std::vector<float> expected = product(x, from);
+        x.past_caches = true;
+        for (const std::int64_t offset : {0, 4}) EXPECT_EQ(product(x, from, offset), expected);
+      }
 }
 
 // Three parts hold every bit of f32, and one term has nothing else to round.

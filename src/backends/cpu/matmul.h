@@ -23,6 +23,8 @@ struct MatmulSpec {
   bool transpose_b = false;
   bool bias = false;
   bool accumulate = false;  // c += a·b; c must be f32
+  // A hint: c is larger than caches and read by nobody soon. Only our own products of f32 take it.
+  bool past_caches = false;
 };
 
 // nullptr when this processor and library can run it, else the reason.

@@ -22,6 +22,8 @@ constexpr std::int64_t kWholeDepth = 1024, kDepthFirstRun = 512;
 constexpr std::int64_t kF32Run = 192;
 // Of fewer rows or columns f32's own units are as fast.
 constexpr std::int64_t kLeastF32Side = 16;
+// Results that come out turned over cost a seventh of a product; packing less has to save that.
+constexpr std::int64_t kLeastRatio = 8;
 constexpr std::int64_t kMostRows = 2048, kLeastRows = 128;
 // What a strip costs besides its products, as so many rows and columns of them: b is packed for
 // every strip of rows, a comes from memory for every strip of columns.
@@ -62,6 +64,23 @@ TileSource describe(const void* data, bool is_f32, std::int64_t side, std::int64
           is_f32};
 }
 
+constexpr std::int64_t kLine = 64;
+
+bool goes_past_caches(const MatmulSpec& spec, const void* c) {
+  return spec.past_caches && !spec.accumulate && spec.result == DType::f32 &&
+         reinterpret_cast<std::uintptr_t>(c) % kLine == 0 &&
+         spec.n * size_of(DType::f32) % kLine == 0;
+}
+
+// Of two operands that lie depth first the smaller one is turned over as a whole; pairing the
+// other's rows is less work, and done where they are used. Of two that do not, the larger one is
+// read where it lies, fetched beside the products; only the smaller one is packed.
+bool swaps(const MatmulSpec& spec) {
+  if (spec.operand == DType::f32) return false;
+  return spec.transpose_a ? !spec.transpose_b && spec.m > spec.n
+                          : spec.transpose_b && kLeastRatio * spec.m <= spec.n;
+}
+
 }  // namespace
 
 bool TileProduct::runs(const MatmulSpec& spec) {
@@ -73,10 +92,7 @@ bool TileProduct::runs(const MatmulSpec& spec) {
 
 TileProduct::TileProduct(const MatmulSpec& spec)
     : spec_(spec),
-      // Of two operands that lie depth first the smaller one is turned over as a whole; pairing the
-      // other's rows is less work, and done where they are used.
-      swapped_(!is_f32() && spec.transpose_a && !spec.transpose_b && spec.m > spec.n &&
-               !spec.bias && spec.result == DType::f32),
+      swapped_(swaps(spec)),
       left_is_turned_(!is_f32() && spec.transpose_a),
       rows_(swapped_ ? spec.n : spec.m),
       columns_(swapped_ ? spec.m : spec.n),
@@ -153,11 +169,12 @@ void TileProduct::run(const void* a, const void* b, const float* bias, void* c,
           .left = left_way(left),
           .left_tiles = left_tiles + tile_bytes(row, spec_.k, false),
           .b = right,
-          .bias = bias ? bias + column : nullptr,
+          .bias = bias ? bias + (swapped_ ? row : column) : nullptr,
           .c_stride = spec_.n,
           .c_is_bf16 = spec_.result == DType::bf16,
           .c_is_turned = swapped_,
           .accumulates = spec_.accumulate,
+          .past_caches = goes_past_caches(spec_, c),
           .depth_each = depth_each_,
           .scratch = scratch + begin / strips_each_ * scratch_each_,
       };

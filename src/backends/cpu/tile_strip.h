@@ -18,12 +18,13 @@ struct TileStrip {
   TileLeft left;
   const char* left_tiles;  // of these rows, where it is in_tiles
   TileSource b;            // side: columns; f32 if a is
-  const float* bias;       // [columns], or nullptr
+  const float* bias;       // [columns], or [rows] where c is turned, or nullptr
   void* c;
   int64_t c_stride;  // elements
   bool c_is_bf16;
-  bool c_is_turned;    // f32 [columns, rows], without bias
+  bool c_is_turned;    // [columns, rows]
   bool accumulates;    // f32 alone
+  bool past_caches;    // whole lines of f32, which must be aligned, are written past the caches
   int64_t depth_each;  // summed at one go, a multiple of kTileStep
   void* scratch;       // strip_scratch_bytes, aligned to 64
 };

@@ -130,14 +130,14 @@ class Strip {
         strip_.c_is_turned ? column * strip_.c_stride + row : row * strip_.c_stride + column;
     char* c = static_cast<char*>(strip_.c) + offset * (strip_.c_is_bf16 ? 2 : 4);
     multiply_steps(a, scratch_.right + square * steps * tile_step_bytes(is_f32_), steps, sums,
-                   last && !strip_.c_is_bf16 ? c : nullptr);
+                   last && fetches_result() ? c : nullptr);
     pending_.kind = !last                ? (first ? Pending::nothing : Pending::add_to_parts)
                     : strip_.c_is_turned ? Pending::finish_turned
                                          : Pending::finish;
     pending_.sums = sums;
     pending_.parts = first ? nullptr : parts;
     pending_.c = c;
-    pending_.bias = strip_.bias ? strip_.bias + column : nullptr;
+    pending_.bias = strip_.bias ? strip_.bias + (strip_.c_is_turned ? row : column) : nullptr;
     pending_.rows = smaller(kTileSquare, rows_ - row);
     pending_.columns = smaller(kTileSquare, columns_ - column);
   }
@@ -218,12 +218,17 @@ class Strip {
     }
   }
 
+  // Of bf16 there are half as many lines, and waiting for them costs nothing where they are whole.
+  bool fetches_result() const {
+    return !strip_.past_caches && (!strip_.c_is_bf16 || strip_.c_is_turned);
+  }
+
   // Lines of c that this square will be written to, for writing: a thread waits for them one after
-  // the other. (Of bf16 there are half as many, and waiting for them costs nothing.)
+  // the other.
   [[gnu::always_inline]] void fetch_result(const char* c, int64_t row, int64_t end) const {
     for (; row < end; ++row) {
       __builtin_prefetch(c + row * c_row_, 1, 3);
-      __builtin_prefetch(c + row * c_row_ + kTileBytes, 1, 3);
+      if (!strip_.c_is_bf16) __builtin_prefetch(c + row * c_row_ + kTileBytes, 1, 3);
     }
   }
 
@@ -242,7 +247,8 @@ class Strip {
         return;
       case Pending::finish_turned:
         for (int64_t r = (begin + kTurnRows - 1) / kTurnRows * kTurnRows; r < end; r += kTurnRows)
-          finish_turned_tile(p, r / kTurnRows);
+          strip_.c_is_bf16 ? finish_turned_tile<uint16_t>(p, r / kTurnRows)
+                           : finish_turned_tile<float>(p, r / kTurnRows);
         return;
     }
   }
@@ -250,16 +256,18 @@ class Strip {
   template <class T>
   [[gnu::always_inline]] void finish_row(const Pending& p, int64_t r) const {
     T* c = static_cast<T*>(p.c) + r * strip_.c_stride;
+    const Target<T> to{c, strip_.past_caches};
     each_vector(0, p.columns, [&](int64_t i, auto lanes) {
       f32x16 sum = load(p.sums + r * kTileSquare + i);
       if (p.parts) sum += load(p.parts + r * kTileSquare + i);
       if (p.bias) sum += load(p.bias + i, lanes);
       if (strip_.accumulates) sum += load(c + i, lanes);
-      store(c + i, sum, lanes);
+      store(to, i, sum, lanes);
     });
   }
 
   // Tile `number` of four: its columns become rows of c.
+  template <class T>
   void finish_turned_tile(const Pending& p, int64_t number) const {
     const int64_t row = number / 2 * kTileSide, column = number % 2 * kTileSide;
     f32x16 lines[kTileSide];
@@ -273,9 +281,11 @@ class Strip {
     const auto words = static_cast<int>(smaller(kTileSide, p.rows - row));
     if (words <= 0) return;
     for (int64_t i = 0; i < columns; ++i) {
-      float* c = static_cast<float*>(p.c) + (column + i) * strip_.c_stride + row;
+      T* c = static_cast<T*>(p.c) + (column + i) * strip_.c_stride + row;
+      if (p.bias) lines[i] += load_n(p.bias + row, words);
       if (strip_.accumulates) lines[i] += load_n(c, words);
-      store_n(c, lines[i], words);
+      words == kTileSide ? store(Target<T>{c, strip_.past_caches}, 0, lines[i], AllLanes{})
+                         : store_n(c, lines[i], words);
     }
   }
 
@@ -287,7 +297,7 @@ class Strip {
   const TileStrip& strip_;
   const bool is_f32_ = strip_.a.is_f32;
   const int64_t rows_, columns_, depth_;
-  const int64_t c_row_ = strip_.c_stride * 4;  // bytes, of f32
+  const int64_t c_row_ = strip_.c_stride * (strip_.c_is_bf16 ? 2 : 4);  // bytes
   Scratch scratch_;
   int64_t depth_run_ = 0;
   bool turn_ = false;

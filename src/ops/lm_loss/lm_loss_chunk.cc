@@ -11,6 +11,8 @@ namespace outsize {
 namespace {
 
 constexpr std::int64_t kRowsPerTask = 16;
+// A larger gradient has left the caches before anybody reads it.
+constexpr std::int64_t kCachedGradientBytes = std::int64_t{64} << 20;
 
 MatmulSpec dx_spec(const LmLossSizes& s, std::int64_t rows, std::int64_t words) {
   return {.m = rows,
@@ -28,7 +30,8 @@ MatmulSpec dw_spec(const LmLossSizes& s, std::int64_t rows, std::int64_t words, 
           .operand = s.dtype,
           .result = DType::f32,
           .transpose_a = true,
-          .accumulate = accumulate};
+          .accumulate = accumulate,
+          .past_caches = s.vocabulary * s.width * 4 > kCachedGradientBytes};
 }
 
 // Bump allocation out of the workspace; with a null base it only counts.
