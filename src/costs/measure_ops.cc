@@ -44,6 +44,21 @@ OpCall product_call(GemmForm form, DType dtype, const GemmShape& s) {
   return call;
 }
 
+struct TimedProduct {
+  GemmShape shape;
+  double seconds;
+};
+
+// Rarely true of the product; mostly something else had the processor.
+bool is_slower_than_larger(const TimedProduct& product, const std::vector<TimedProduct>& others) {
+  const GemmShape& own = product.shape;
+  return std::any_of(others.begin(), others.end(), [&](const TimedProduct& other) {
+    const GemmShape& shape = other.shape;
+    return shape.m >= own.m && shape.k >= own.k && shape.n >= own.n &&
+           other.seconds < product.seconds;
+  });
+}
+
 void measure_products(const MeasureOptions& options, CallTimer& timer, DType dtype,
                       Machine& machine) {
   const auto& sides = options.product_sides;
@@ -52,15 +67,20 @@ void measure_products(const MeasureOptions& options, CallTimer& timer, DType dty
   for (const GemmForm form : {GemmForm::nt, GemmForm::nn, GemmForm::tn, GemmForm::tn_add}) {
     say(options, fmt::format("products of training, {} {}", name_of(dtype), name_of(form)));
     const bool sums_rows = form == GemmForm::tn || form == GemmForm::tn_add;
+    const auto time = [&](const GemmShape& shape) {
+      return timer.seconds({product_call(form, dtype, shape), {}}, options.repeats);
+    };
+    std::vector<TimedProduct> timed;
     for (const std::int64_t m : sums_rows ? sides : rows)
       for (const std::int64_t k : sums_rows ? rows : sides)
-        for (const std::int64_t n : sides) {
-          const GemmShape shape{m, k, n};
-          const double seconds =
-              timer.seconds({product_call(form, dtype, shape), {}}, options.repeats);
-          const double gflops = 2.0 * static_cast<double>(m * k * n) / seconds / 1e9;
-          machine.cpu.gemm_shapes.push_back({dtype, shape, {gflops, gflops, gflops}, form});
-        }
+        for (const std::int64_t n : sides) timed.push_back({{m, k, n}, time({m, k, n})});
+    for (TimedProduct& product : timed)
+      if (is_slower_than_larger(product, timed))
+        product.seconds = std::min(product.seconds, time(product.shape));
+    for (const auto& [shape, seconds] : timed) {
+      const double gflops = 2.0 * static_cast<double>(shape.m * shape.k * shape.n) / seconds / 1e9;
+      machine.cpu.gemm_shapes.push_back({dtype, shape, {gflops, gflops, gflops}, form});
+    }
   }
 }
 
@@ -182,6 +202,23 @@ void measure_optimizers(const MeasureOptions& options, Machine& machine) {
 }
 
 }  // namespace
+
+ProductMeter product_meter(DType dtype) {
+  constexpr std::int64_t kSide = 2048;
+  const GemmShape shape{kSide, kSide, kSide};
+  const auto seconds_of_one = repeated_call(product_call(GemmForm::nt, dtype, shape));
+  return [seconds_of_one](double seconds) {
+    constexpr double kFlops = 2.0 * kSide * kSide * kSide;
+    std::vector<double> rates;
+    double spent = 0;
+    do {
+      const double took = seconds_of_one();
+      spent += took;
+      rates.push_back(kFlops / took / 1e9);
+    } while (spent < seconds);
+    return summarise(rates).median;
+  };
+}
 
 void measure_costs(const MeasureOptions& options, Machine& machine) {
   CallTimer timer(options.cache_bytes);

@@ -208,5 +208,9 @@ TEST(MeasureCosts, EveryOpAndOptimizerIsFound) {
     }
 }
 
+TEST(MeasureCosts, ProductMeterGivesARate) {
+  EXPECT_GT(product_meter(DType::f32)(0), 0);
+}
+
 }  // namespace
 }  // namespace outsize
