@@ -24,8 +24,8 @@ struct MeasureOptions {
   std::function<void(std::string_view)> report;
 };
 
-// Of a linear layer as training runs it, 2,048 a side, once at least. Keeps its operands (24 MiB in bf16). Throws
-// OutOfMemory; what it gives throws Internal when a kernel fails.
+// Of a linear layer as training runs it, 2,048 a side, once at least. Keeps its operands (24 MiB in
+// bf16). Throws OutOfMemory; what it gives throws Internal when a kernel fails.
 ProductMeter product_meter(DType dtype);
 
 // Adds gemm_shapes in the forms of training, and `ops`. A dtype whose kernels this processor lacks
