@@ -24,11 +24,6 @@ void profile(const ProfileCommand& command) {
   if (!command.disk.empty()) options.disk = command.disk;
   options.report = [](std::string_view what) { fmt::print(stderr, "measuring {} ...\n", what); };
   Machine machine = profile_machine(options);
-  if (machine.disk) {
-    options.report("matrix products and the disk together");
-    const DType dtype = machine.cpu.gemm_bf16_gflops ? DType::bf16 : DType::f32;
-    measure_slowdown(options.disk_probe, product_meter(dtype), machine);
-  }
   MeasureOptions costs;
   costs.report = options.report;
   measure_costs(costs, machine);

@@ -7,9 +7,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
-#include <memory>
-#include <string>
 
 #include "core/error.h"
 #include "core/half.h"
@@ -88,28 +85,6 @@ struct Operands {
 
  private:
   std::vector<TimerMemory> owned_;
-};
-
-// A call on operands of its own, as the executor launches it.
-class Launch {
- public:
-  Launch(const OpCall& call, std::int64_t most, TimerMemory& table)
-      : name_(call.op->name),
-        operands_(call, most, table),
-        kernel_(make_kernel(*call.op, call.query())),
-        workspace_(kernel_->workspace_bytes()) {}
-
-  const Operands& operands() const { return operands_; }
-  void run() const {
-    const Status status = kernel_->launch({operands_.inputs, operands_.outputs, workspace_.data()});
-    ensure(status.ok(), "[costs] op '{}' failed: {}", name_, status.message());
-  }
-
- private:
-  std::string name_;
-  Operands operands_;
-  std::unique_ptr<Kernel> kernel_;
-  TimerMemory workspace_;
 };
 
 // body(line) for every line of a cache, split over the threads as kernels split rows.
@@ -229,31 +204,29 @@ CallTimer::CallTimer(std::int64_t cache_bytes) : others_(cache_bytes), table_(0)
 }
 
 double CallTimer::seconds(const OpSample& sample, int repeats) {
-  const Launch launch(sample.call, others_.bytes(), table_);
+  const Operands operands(sample.call, others_.bytes(), table_);
   const Bytes others{others_.data(), others_.bytes()};
+  const auto kernel = make_kernel(*sample.call.op, sample.call.query());
+  const TimerMemory workspace(kernel->workspace_bytes());
+  const auto launch = [&] {
+    const Status status = kernel->launch({operands.inputs, operands.outputs, workspace.data()});
+    ensure(status.ok(), "[costs] op '{}' failed: {}", sample.call.op->name, status.message());
+  };
   std::vector<double> fresh, stale;
   double spent = 0;
   for (int turn = 0;
        turn <= std::max(repeats, kStaleEvery) || (spent < kEnoughSeconds && turn <= kMostTurns);
        ++turn) {
     const bool is_stale = turn % kStaleEvery == 0;
-    draw_integers(sample, launch.operands(), turn);
-    leave_as_in_a_step(sample, launch.operands(), others,
-                       is_stale || sample.left == Left::long_ago);
-    const double seconds = seconds_of([&] { launch.run(); });
+    draw_integers(sample, operands, turn);
+    leave_as_in_a_step(sample, operands, others, is_stale || sample.left == Left::long_ago);
+    const double seconds = seconds_of(launch);
     if (turn == 0) continue;
     (is_stale ? stale : fresh).push_back(seconds);
     spent += seconds;
   }
   const double old = lower_quartile(std::move(stale)), young = lower_quartile(std::move(fresh));
   return young + (old - young) * kStaleShare;
-}
-
-std::function<double()> repeated_call(const OpCall& call) {
-  TimerMemory no_table(0);
-  const auto launch =
-      std::make_shared<Launch>(call, std::numeric_limits<std::int64_t>::max(), no_table);
-  return [launch] { return seconds_of([&] { launch->run(); }); };
 }
 
 }  // namespace outsize

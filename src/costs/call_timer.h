@@ -68,11 +68,6 @@ class CallTimer {
   TimerMemory table_;   // stands for the largest operand of one call after the other
 };
 
-// Runs the call once and gives its seconds, as often as asked, on operands that stay as it leaves
-// them; `call` without integer inputs. Throws OutOfMemory; what it gives throws Internal when the
-// kernel fails.
-std::function<double()> repeated_call(const OpCall& call);
-
 // Lower quartile of the seconds of any work, at least `repeats` times after once more; `turn`
 // counts from 0 so that it can rotate its memory.
 double time_work(const std::function<void(int turn)>& work, int repeats);

@@ -203,23 +203,6 @@ void measure_optimizers(const MeasureOptions& options, Machine& machine) {
 
 }  // namespace
 
-ProductMeter product_meter(DType dtype) {
-  constexpr std::int64_t kSide = 2048;
-  const GemmShape shape{kSide, kSide, kSide};
-  const auto seconds_of_one = repeated_call(product_call(GemmForm::nt, dtype, shape));
-  return [seconds_of_one](double seconds) {
-    constexpr double kFlops = 2.0 * kSide * kSide * kSide;
-    std::vector<double> rates;
-    double spent = 0;
-    do {
-      const double took = seconds_of_one();
-      spent += took;
-      rates.push_back(kFlops / took / 1e9);
-    } while (spent < seconds);
-    return summarise(rates).median;
-  };
-}
-
 void measure_costs(const MeasureOptions& options, Machine& machine) {
   CallTimer timer(options.cache_bytes);
   for (const DType dtype : kDTypes) {

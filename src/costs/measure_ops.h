@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include "costs/cost_model.h"
-#include "machine/disk_rate.h"
 #include "machine/machine.h"
 
 namespace outsize {
@@ -23,10 +22,6 @@ struct MeasureOptions {
   // Told before each kind of measurement; may be empty.
   std::function<void(std::string_view)> report;
 };
-
-// Of a linear layer as training runs it, 2,048 a side, once at least. Keeps its operands (24 MiB in
-// bf16). Throws OutOfMemory; what it gives throws Internal when a kernel fails.
-ProductMeter product_meter(DType dtype);
 
 // Adds gemm_shapes in the forms of training, and `ops`. A dtype whose kernels this processor lacks
 // is left out. Throws OutOfMemory when operands cannot be had.

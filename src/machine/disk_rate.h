@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,12 +23,9 @@ struct DiskProbe {
 DiskMachine measure_disk(const std::string& folder, const DiskProbe& probe = {},
                          const RamMachine& ram = {});
 
-// GFLOP/s of matrix products on all threads, repeated for about so many seconds.
-using ProductMeter = std::function<double(double seconds)>;
-
 // Runs matrix products and disk traffic together: fills machine.slowdown for cpu, disk_read and
-// disk_write, and the cpu_slowdown of some disk points. Needs machine.disk.
-void measure_slowdown(const DiskProbe& probe, const ProductMeter& products, Machine& machine);
+// disk_write, and the cpu_slowdown of some disk points. Needs machine.disk and gemm rates.
+void measure_slowdown(const DiskProbe& probe, Machine& machine);
 
 // What makes a disk's rates untrue or poor: memory posing as a disk, page cache, another computer,
 // slow hardware. `cached_share` as ProbeFile has it; RAM rates may be absent.

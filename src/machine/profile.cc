@@ -107,6 +107,8 @@ Machine profile_machine(const ProfileOptions& options) {
   if (options.disk) {
     say(options, fmt::format("disk at {}", *options.disk));
     machine.disk = measure_disk(*options.disk, options.disk_probe, machine.ram);
+    say(options, "matrix products and the disk together");
+    measure_slowdown(options.disk_probe, machine);
   }
   machine.name = fmt::format("{}, {} cores", machine.cpu.model, machine.cpu.cores);
   machine.versions = {OUTSIZE_VERSION, onednn_version(), "GCC " __VERSION__, kernel_version()};

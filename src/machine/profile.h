@@ -22,8 +22,7 @@ struct ProfileOptions {
   std::function<void(std::string_view)> report;
 };
 
-// All but what hangs on kernels (costs/measure_ops.h) and measure_slowdown. Takes about 20 s with
-// the default options. Throws as measure_disk and measure_ram do.
+// Takes about 20 s with the default options. Throws as measure_disk and measure_ram do.
 Machine profile_machine(const ProfileOptions& options);
 
 // The figures as text of a few lines, for people.

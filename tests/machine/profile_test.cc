@@ -195,24 +195,11 @@ TEST(Profile, FillsAMachineThatReadsBack) {
   EXPECT_EQ(machine.cpu.cores, thread_count());
   ASSERT_TRUE(machine.cpu.gemm_f32_gflops);
   EXPECT_GE(machine.cpu.gemm_shapes.size(), 2u);
-  EXPECT_EQ(told.size(), 5u);
+  EXPECT_EQ(told.size(), 6u);
   EXPECT_THAT(machine.measured_at, testing::MatchesRegex("20..-..-..T..:..:..Z"));
   const Machine again = parse_machine(machine_json(machine), "m.json");
   EXPECT_EQ(machine_json(again), machine_json(machine));
   EXPECT_THAT(describe(machine), HasSubstr("GFLOP/s"));
-}
-
-TEST(Profile, SlowdownIsThatOfTheProductsItIsGiven) {
-  const Folder folder;
-  const DiskProbe probe{.file_bytes = 1 << 20, .seconds = 0.01, .point_seconds = 0.01};
-  Machine machine;
-  machine.disk = measure_disk(folder.path, probe);
-  int calls = 0;
-  measure_slowdown(
-      probe, [&](double) { return ++calls <= 3 ? 100.0 : 50.0; }, machine);
-  EXPECT_EQ(machine.slowdown["cpu"]["disk_read"], 2);
-  EXPECT_EQ(machine.slowdown["cpu"]["disk_write"], 2);
-  EXPECT_GE(machine.slowdown["disk_read"]["disk_write"], 1);
 }
 
 TEST(Doctor, EveryFailedCheckHasARemedy) {
