@@ -207,6 +207,20 @@ TEST_F(TileProductTest, ResultsPastTheCachesAreTheSame) {
       }
 }
 
+// Few rows are shared out otherwise, but every sum is taken alike.
+TEST_F(TileProductTest, SameBitsWithAnyNumberOfRows) {
+  for (const DType operand : {DType::bf16, DType::f32}) {
+    MatmulSpec x{.m = 200, .n = 160, .k = 2100, .operand = operand, .transpose_b = true};
+    Operands from(x);
+    std::vector<float> expected = product(x, from);
+    x.m = 20;
+    expected.resize(static_cast<size_t>(x.m * x.n));
+    from.a.resize(static_cast<size_t>(x.m * x.k));
+    from.c.resize(expected.size());
+    EXPECT_EQ(product(x, from), expected) << name_of(operand);
+  }
+}
+
 // Three parts hold every bit of f32, and one term has nothing else to round.
 TEST_F(TileProductTest, F32LosesNoBitOfATerm) {
   const MatmulSpec x{.m = 200, .n = 200, .k = 1};

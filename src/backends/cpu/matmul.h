@@ -1,6 +1,6 @@
 // Matrix product on the CPU: c = a·b (+ bias) or c += a·b, prepared once per shape. oneDNN's, or,
-// where there are tile registers, our own. Knows no op. Scratch is the caller's, so its
-// bytes are known at plan time.
+// where there are tile registers, our own. Knows no op. Scratch is the caller's, so its bytes are
+// known at plan time.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ struct MatmulSpec {
   bool transpose_b = false;
   bool bias = false;
   bool accumulate = false;  // c += a·b; c must be f32
-  // A hint: c is larger than caches and read by nobody soon. Only our own products of f32 take it.
+  // A hint: c is larger than caches and read by nobody soon. Only our own products take it, for f32.
   bool past_caches = false;
 };
 

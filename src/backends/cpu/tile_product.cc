@@ -96,7 +96,7 @@ TileProduct::TileProduct(const MatmulSpec& spec)
       left_is_turned_(!is_f32() && spec.transpose_a),
       rows_(swapped_ ? spec.n : spec.m),
       columns_(swapped_ ? spec.m : spec.n),
-      depth_each_(depth_run(spec.k, swapped_ || !spec.transpose_b, is_f32())) {
+      depth_each_(depth_run(spec.k, swapped_ ? spec.transpose_a : !spec.transpose_b, is_f32())) {
   choose_strip();
   strips_each_ = divide_up(strips(), thread_count());
   scratch_each_ =
