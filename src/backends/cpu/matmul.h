@@ -23,7 +23,7 @@ struct MatmulSpec {
   bool transpose_b = false;
   bool bias = false;
   bool accumulate = false;  // c += a·b; c must be f32
-  // A hint: c is larger than caches and read by nobody soon. Only our own products take it, for f32.
+  // A hint: c is larger than caches and read by nobody soon. Our own products take it, of f32.
   bool past_caches = false;
 };
 
