@@ -12,6 +12,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backends/cpu/matmul.h"
@@ -108,33 +109,38 @@ struct Layer {
 };
 
 // The three products of a linear layer: y = x·wᵀ, dx = dy·w, dw = dyᵀ·x.
-std::vector<std::pair<std::string, MatmulSpec>> products_of(const Layer& s, DType dtype) {
+std::vector<std::pair<std::string, MatmulSpec>> products_of(const Layer& layer, DType dtype) {
   return {
       {"forward",
-       {.m = s.rows,
-        .n = s.outputs,
-        .k = s.inputs,
+       {.m = layer.rows,
+        .n = layer.outputs,
+        .k = layer.inputs,
         .operand = dtype,
         .result = dtype,
         .transpose_b = true}},
-      {"grad_x", {.m = s.rows, .n = s.inputs, .k = s.outputs, .operand = dtype, .result = dtype}},
+      {"grad_x",
+       {.m = layer.rows, .n = layer.inputs, .k = layer.outputs, .operand = dtype, .result = dtype}},
       {"grad_w",
-       {.m = s.outputs, .n = s.inputs, .k = s.rows, .operand = dtype, .transpose_a = true}}};
+       {.m = layer.outputs,
+        .n = layer.inputs,
+        .k = layer.rows,
+        .operand = dtype,
+        .transpose_a = true}}};
 }
 
-constexpr Layer kShapes[] = {{8, 768, 3072},    {16, 768, 3072},   {32, 768, 3072},
+constexpr Layer kLayers[] = {{8, 768, 3072},    {16, 768, 3072},   {32, 768, 3072},
                              {128, 640, 2048},  {256, 768, 3072},  {512, 640, 2048},
                              {2048, 768, 768},  {2048, 768, 3072}, {2048, 3072, 768},
                              {2048, 896, 4864}, {2048, 640, 2048}};
 
 void register_all() {
   for (const DType dtype : {DType::f32, DType::bf16})
-    for (const Layer& s : kShapes)
-      for (const auto& [name, spec] : products_of(s, dtype))
+    for (const Layer& layer : kLayers)
+      for (const auto& [name, spec] : products_of(layer, dtype))
         for (const auto& [sets, how] : {std::pair{kColdSets, "cold"}, {std::int64_t{1}, "warm"}})
           benchmark::RegisterBenchmark(
-              fmt::format("{}/{}/{}x{}x{}/{}", name_of(dtype), name, s.rows, s.inputs, s.outputs,
-                          how)
+              fmt::format("{}/{}/{}x{}x{}/{}", name_of(dtype), name, layer.rows, layer.inputs,
+                          layer.outputs, how)
                   .c_str(),
               [spec = spec, sets = sets](benchmark::State& state) { multiply(state, spec, sets); })
               ->UseRealTime()

@@ -30,6 +30,7 @@ constexpr std::int64_t kMostRows = 2048, kLeastRows = 128;
 constexpr std::int64_t kRowsToPack = 96, kColumnsToRead = 32;
 // Lines this far apart share a place in a first-level cache.
 constexpr std::int64_t kAliasBytes = 4096;
+constexpr std::int64_t kLine = 64;
 
 // Whether rows that begin `row` bytes apart, of which `run` are used at one go, fill all places of
 // a first-level cache alike.
@@ -53,18 +54,13 @@ std::int64_t depth_run(std::int64_t depth, bool depth_first, bool is_f32) {
   return even_part(depth, divide_up(depth, most), kTileStep);
 }
 
-TileSource describe(const void* data, bool is_f32, std::int64_t side, std::int64_t depth,
-                    bool depth_first) {
-  const std::int64_t element = is_f32 ? 4 : 2;
-  return {static_cast<const char*>(data),
-          (depth_first ? side : depth) * element,
-          side,
-          depth,
-          depth_first,
-          is_f32};
+// A whole operand, whose rows follow each other without gaps.
+TileSource describe(const void* data, std::int64_t side, std::int64_t depth, bool depth_first,
+                    bool is_f32) {
+  TileSource source{static_cast<const char*>(data), 0, side, depth, depth_first, is_f32};
+  source.row = (depth_first ? side : depth) * source.element();
+  return source;
 }
-
-constexpr std::int64_t kLine = 64;
 
 bool goes_past_caches(const MatmulSpec& spec, const void* c) {
   return spec.past_caches && !spec.accumulate && spec.result == DType::f32 &&
@@ -154,10 +150,10 @@ void TileProduct::turn_left(const TileSource& left, void* to) const noexcept {
 
 void TileProduct::run(const void* a, const void* b, const float* bias, void* c,
                       void* workspace) const noexcept {
-  TileSource left = describe(a, is_f32(), spec_.m, spec_.k, spec_.transpose_a);
-  TileSource right = describe(b, is_f32(), spec_.n, spec_.k, !spec_.transpose_b);
+  TileSource left = describe(a, spec_.m, spec_.k, spec_.transpose_a, is_f32());
+  TileSource right = describe(b, spec_.n, spec_.k, !spec_.transpose_b, is_f32());
   if (swapped_) std::swap(left, right);
-  const auto* left_tiles = static_cast<const char*>(workspace);
+  const auto* turned = static_cast<const char*>(workspace);
   if (left_is_turned_) turn_left(left, workspace);
   char* scratch = static_cast<char*>(workspace) + turned_bytes();
   parallel_for(strips(), strips_each_, [&](std::int64_t begin, std::int64_t end) {
@@ -167,7 +163,7 @@ void TileProduct::run(const void* a, const void* b, const float* bias, void* c,
       TileStrip strip{
           .a = left,
           .left = left_way(left),
-          .left_tiles = left_tiles + tile_bytes(row, spec_.k, false),
+          .left_tiles = left_is_turned_ ? turned + tile_bytes(row, spec_.k, false) : nullptr,
           .b = right,
           .bias = bias ? bias + (swapped_ ? row : column) : nullptr,
           .c_stride = spec_.n,
