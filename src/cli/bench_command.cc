@@ -119,6 +119,9 @@ std::shared_ptr<BenchOptions> add_bench_options(CLI::App& command) {
   command.add_option("--microbatch", run.microbatch, "Rows at once; default as in training");
   command.add_option("--dtype", run.dtype, "f32 or bf16");
   command.add_option("--optimizer", run.optimizer, "adamw, sgd or adafactor");
+  command.add_option("--clip", run.clip, "Global gradient norm; 0: off")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   command.add_option("--steps", options->steps, "Steps measured, after one more")
       ->check(CLI::PositiveNumber);
   command.add_option("--target-every", run.target_every, "One position in so many has a target")

@@ -130,7 +130,8 @@ constexpr Option kRows[] = {
      .field = +[](C& c) -> double& { return c.train.clip; },
      .default_text = "1.0",
      .min = 0,
-     .doc = "Largest global gradient norm; larger gradients are scaled down to it. 0 is off."},
+     .doc = "Largest global gradient norm; larger gradients are scaled down to it. 0 is off: where "
+            "memory is short, updates then need not wait for the norm, and steps are faster."},
     {.path = "train.optimizer.name",
      .field = +[](C& c) -> std::string& { return c.train.optimizer.name; },
      .default_text = "adamw",

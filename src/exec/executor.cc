@@ -180,8 +180,13 @@ void Executor::run_squares(const Task& task) {
   for (int p : own) {
     const int id = plan_.gradients[static_cast<size_t>(p)];
     if (std::find(task.reads.begin(), task.reads.end(), id) == task.reads.end()) continue;
-    sums[p] = sum_of_squares(static_cast<const float*>(buffer(id)),
-                             program_.parameters[static_cast<size_t>(p)].type.shape.numel());
+    const ProgramParameter& parameter = program_.parameters[static_cast<size_t>(p)];
+    sums[p] = sum_of_squares(static_cast<const float*>(buffer(id)), parameter.type.shape.numel());
+    if (!std::isfinite(sums[p]))
+      fail(ErrorKind::InvalidArgument,
+           "[train] step {}: the gradient of '{}' is not finite; nothing of this step is saved; "
+           "try a lower train.optimizer.lr, train.clip, or dtype f32",
+           args_.step, parameter.name);
   }
 }
 
@@ -192,11 +197,7 @@ void Executor::run_norm() {
   *static_cast<double*>(buffer(plan_.gradient_norm)) = std::sqrt(total);
   const Status status =
       clip_scale(gradient_norm(), args_.clip > 0 ? args_.clip : HUGE_VAL, &scale_);
-  if (!status.ok())
-    fail(ErrorKind::InvalidArgument,
-         "[train] step {}: the gradient norm is {}; no weight was changed; try a lower "
-         "train.optimizer.lr, train.clip, or dtype f32",
-         args_.step, gradient_norm());
+  ensure(status.ok(), "[executor] gradients are finite and their norm is {}", gradient_norm());
 }
 
 void Executor::run_update(const Task& task, const BoundTask& bound) const {

@@ -63,8 +63,9 @@ class Executor {
   void* weight(int parameter) const;
 
   // Runs every task once. Batches and the loss scale must have been written. Throws Internal naming
-  // the task when a kernel fails, InvalidArgument when the gradient norm is not finite (no weight
-  // has changed then), Io and Corruption as DiskTiers::run.
+  // the task when a kernel fails, InvalidArgument naming the parameter when a gradient is not
+  // finite (no weight has changed then, unless updates run with backward: none after that one), Io
+  // and Corruption as DiskTiers::run.
   void run(const StepArgs& args);
   // The same for plans whose updates are an earlier step's (StepPart::middle, end).
   void run(const StepArgs& args, const PendingUpdates& pending);

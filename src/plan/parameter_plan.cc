@@ -64,7 +64,8 @@ void ParameterPlan::add_persistent() {
     if (keeps_log() && !request_.training->forward_only) add_log(p);
   }
   plan_.gradients.assign(owner_.size(), -1);
-  if (!knobs.deferred || request_.training->forward_only || request_.part == StepPart::redo) return;
+  if (!knobs.deferred() || request_.training->forward_only || request_.part == StepPart::redo)
+    return;
   for (int p = 0; p < static_cast<int>(owner_.size()); ++p) keep_gradient(p);
 }
 
@@ -327,8 +328,7 @@ void ParameterPlan::update_piece(int p, std::int64_t first, std::int64_t element
   const auto index = static_cast<size_t>(p);
   UpdateBinding bound{.first = first, .count = elements};
   reads_.clear();
-  // Where forward follows, the weight is read whole, for both.
-  const bool shared = request_.part == StepPart::middle;
+  const bool shared = shares_weight(p);
   const std::int64_t element = parameter(p).type.bytes() / std::max<std::int64_t>(count(p), 1);
   bound.weight = shared ? BufferPiece{weight(p), first * element} : bring(p, 0, first, elements);
   for (int s = 0; s < static_cast<int>(state_of(p).size()); ++s)
@@ -341,7 +341,9 @@ void ParameterPlan::update_piece(int p, std::int64_t first, std::int64_t element
                                       scratch, false, false);
   Task task{.kind = TaskKind::update, .parameter = p};
   task.update = static_cast<int>(plan_.updates.size());
-  task.reads = {bound.gradient.buffer, bound.weight.buffer, plan_.gradient_norm};
+  task.reads = {bound.gradient.buffer, bound.weight.buffer};
+  if (request_.knobs.updates != UpdateTime::with_backward)
+    task.reads.push_back(plan_.gradient_norm);
   task.writes = {bound.weight.buffer};
   for (const BufferPiece& state : bound.state) {
     task.reads.push_back(state.buffer);
@@ -360,13 +362,21 @@ void ParameterPlan::update_piece(int p, std::int64_t first, std::int64_t element
   plan_.updates.push_back(std::move(bound));
 }
 
-// What an update has left, to the store. The weight that forward reads next goes as a whole, after
-// its last piece: the updates of the others would have to wait for the disk.
+// Where forward follows or backward went before, the weight is in RAM as a whole, for both.
+bool ParameterPlan::shares_weight(int p) const {
+  if (request_.part == StepPart::middle) return true;
+  const auto index = static_cast<size_t>(p);
+  return request_.knobs.updates == UpdateTime::with_backward && plan_.weights[index] < 0 &&
+         streamed_[index].span == span_;
+}
+
+// What an update has left, to the store. A weight that is shared goes as a whole, after its last
+// piece: forward, and the updates of the others, would have to wait for the disk.
 void ParameterPlan::send(int p, const UpdateBinding& bound) {
   const bool last = bound.first + bound.count == count(p);
   const auto& items = items_[static_cast<size_t>(p)];
   for (size_t i = 0; i < items.size(); ++i) {
-    const bool shared_weight = i == 0 && request_.part == StepPart::middle;
+    const bool shared_weight = i == 0 && shares_weight(p);
     if (shared_weight && !last) continue;
     const Pieces pieces =
         shared_weight ? items[i] : pieces_of(items[i], p, bound.first, bound.count);

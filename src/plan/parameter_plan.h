@@ -80,6 +80,7 @@ class ParameterPlan {
   void update_piece(int p, std::int64_t first, std::int64_t elements);
   BufferPiece bring(int p, int item, std::int64_t first, std::int64_t elements);
   BufferPiece bring_gradient(int p, std::int64_t first, std::int64_t elements);
+  bool shares_weight(int p) const;
   void send(int p, const UpdateBinding& bound);
   void flush_writes();
   void publish(int call);

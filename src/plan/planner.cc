@@ -22,10 +22,13 @@ class Planner {
         program_(*request.program),
         updates_(request.training && !request.training->forward_only),
         updates_first_(updates_ && request.part == StepPart::middle),
+        updates_at_once_(updates_ && request.knobs.updates == UpdateTime::with_backward),
         microbatches_(updates_ ? request.training->accumulation : 1),
         label_(request.detail == PlanDetail::whole),
         tasks_(request.detail == PlanDetail::whole),
         parameters_(request, plan_, tasks_) {
+    ensure(!updates_at_once_ || (!request.training->clips && !request.knobs.ring),
+           "[planner] updates have to wait, for the norm or for the log");
     if (updates_ && !request.knobs.offload_saved.empty()) find_offload_readers();
   }
 
@@ -40,7 +43,7 @@ class Planner {
     else
       order_by_microbatch();
     if (updates_ && !only_updates()) parameters_.add_norm();
-    if (updates_ && request_.part == StepPart::whole) update_all();
+    if (updates_ && request_.part == StepPart::whole && !updates_at_once_) update_all();
     const std::vector<int> hold =
         tasks_.emit(plan_, {request_.knobs.read_ahead_bytes, request_.knobs.write_behind_bytes,
                             request_.knobs.fill_bytes});
@@ -147,6 +150,12 @@ class Planner {
     }
   }
 
+  // After the last backward of a call.
+  void finish(int c) {
+    parameters_.finish_gradients(c);
+    if (updates_at_once_) parameters_.update(c);
+  }
+
   void order_by_call() {
     for (int c = 0; c < call_count(); ++c) {
       parameters_.begin_span();
@@ -158,7 +167,7 @@ class Planner {
     for (int c = call_count(); c-- > 0;) {
       parameters_.begin_span();
       for (int m = 0; m < microbatches_; ++m) backward(m, c);
-      parameters_.finish_gradients(c);
+      finish(c);
     }
   }
 
@@ -184,7 +193,7 @@ class Planner {
         if (waits(c)) continue;
         parameters_.begin_span();
         backward(m, c);
-        if (m == microbatches_ - 1) parameters_.finish_gradients(c);
+        if (m == microbatches_ - 1) finish(c);
       }
     }
     if (!updates_) return;
@@ -192,7 +201,7 @@ class Planner {
       if (!waits(c)) continue;
       parameters_.begin_span();
       for (int m = 0; m < microbatches_; ++m) backward(m, c);
-      parameters_.finish_gradients(c);
+      finish(c);
     }
   }
 
@@ -383,7 +392,7 @@ class Planner {
 
   const PlanRequest& request_;
   const Program& program_;
-  bool updates_, updates_first_;
+  bool updates_, updates_first_, updates_at_once_;
   int microbatches_;
   Plan plan_;
   Label label_;

@@ -47,6 +47,7 @@ struct TrainingRequest {
   std::vector<double> update_seconds;              // per parameter; empty: not known
   double norm_seconds = 0;
   bool elementwise = true;  // a parameter may be updated in pieces (UpdateRule::elementwise)
+  bool clips = true;        // updates need the norm of all gradients
   // Only the forward tasks, with weights and optimizer state at the places a training plan of the
   // same program parameters gives them: validation in the arena of a training run.
   bool forward_only = false;
@@ -54,6 +55,11 @@ struct TrainingRequest {
 
 // Bytes of the store under one checksum, the least that can be moved.
 constexpr std::int64_t kStoreBlock = 1 << 20;
+
+// When a step's updates run: when the norm of all gradients is known; in the forward of the next
+// step (StepPart); or each as soon as its gradient is whole, which only TrainingRequest::clips ==
+// false allows, and no log (all gradients are in it before the first update).
+enum class UpdateTime : char { after_norm, next_forward, with_backward };
 
 // What a plan may choose; none of it changes a bit of what is computed. Lists are per program call,
 // those of parameters and their state at the first call that uses them; an empty list means: no
@@ -68,7 +74,7 @@ struct PlanKnobs {
   std::vector<char> offload_gradients;  // from the last backward to the update
   bool durable = false;                 // every step writes all state to the store
   bool ring = false;                    // the store has one spare slot and a log; only if durable
-  bool deferred = false;                // updates run in the next step's forward (StepPart)
+  UpdateTime updates = UpdateTime::after_norm;
   // Of one update, where its memory comes and goes; a multiple of store_block.
   std::int64_t piece_elements = 4 << 20;
   std::int64_t store_block = kStoreBlock;
@@ -76,6 +82,7 @@ struct PlanKnobs {
   std::int64_t write_behind_bytes = 128 << 20;
   std::int64_t fill_bytes = 0;  // reads run further ahead where less RAM than this is in use
 
+  bool deferred() const { return updates == UpdateTime::next_forward; }
   static bool at(const std::vector<char>& list, int call) {
     return !list.empty() && list[static_cast<size_t>(call)] != 0;
   }
@@ -97,7 +104,7 @@ struct PlanRequest {
   std::vector<std::vector<SegmentProfile>> recomputing;
   PlanKnobs knobs;
   PlanDetail detail = PlanDetail::whole;
-  // begin, middle and end only where knobs.deferred, redo only where knobs.ring.
+  // begin, middle and end only with UpdateTime::next_forward, redo only where knobs.ring.
   StepPart part = StepPart::whole;
   int first_call = 0;  // redo: the updates of calls before it are done
 };

@@ -26,6 +26,12 @@ std::string name_of(const Way& way) {
                      way.offloaded ? ", the rest on disk" : "");
 }
 
+const char* name_of(UpdateTime time) {
+  if (time == UpdateTime::after_norm) return "";
+  return time == UpdateTime::next_forward ? ", updates with the next forward"
+                                          : ", updates with backward";
+}
+
 class Search {
  public:
   Search(const PlanRequest& request, const SearchOptions& options)
@@ -38,19 +44,21 @@ class Search {
   SearchResult run() {
     request_.knobs.durable = options_.durable;
     request_.knobs.ring = options_.ring;
-    std::optional<Plan> plan = try_plan();
-    if (plan) {
-      keep("all in RAM", *plan);
-      return finish();
-    }
     const bool trains = request_.training && !request_.training->forward_only;
-    if (!trains) return finish();
+    const bool at_once = trains && may_update_with_backward();
+    // Where every step is written, the writes then go beside backward.
+    if (at_once && options_.durable && try_all_in_ram(UpdateTime::with_backward)) return finish();
+    if (try_all_in_ram(UpdateTime::after_norm) || !trains) return finish();
+    // A gradient's memory is then free as soon as it is whole.
+    if (at_once && try_all_in_ram(UpdateTime::with_backward)) return finish();
     if (!request_.recomputing.empty()) try_recompute_in_ram();
     if (options_.may_use_disk) try_disk();
     return finish();
   }
 
  private:
+  bool may_update_with_backward() const { return !request_.training->clips && !options_.ring; }
+
   // So many calls that hundreds of plans take many seconds: the search then looks at fewer.
   bool deep() const { return calls_ > 200; }
 
@@ -95,13 +103,22 @@ class Search {
                               std::move(candidate));
   }
 
+  bool try_all_in_ram(UpdateTime time) {
+    request_.knobs.updates = time;
+    const std::optional<Plan> plan = try_plan();
+    if (plan) keep(fmt::format("all in RAM{}", name_of(time)), *plan);
+    return plan.has_value();
+  }
+
   void try_recompute_in_ram() {
     for (const Recompute level : {Recompute::cheap, Recompute::everything}) {
       request_.knobs.recompute.assign(calls_, level);
       if (!try_places()) continue;
       Position recompute{Lever::recompute, static_cast<std::int64_t>(calls_)};
       move(recompute, level);
-      keep(fmt::format("all in RAM, {}", name_of(Way{level, false})), plan_anyway());
+      keep(fmt::format("all in RAM, {}{}", name_of(Way{level, false}),
+                       name_of(request_.knobs.updates)),
+           plan_anyway());
       break;
     }
     request_.knobs.recompute.clear();
@@ -109,10 +126,12 @@ class Search {
 
   void try_disk() {
     request_.knobs.durable = true;
-    for (const bool deferred : {true, false}) {
+    const bool at_once = may_update_with_backward();
+    for (const UpdateTime time : {at_once ? UpdateTime::with_backward : UpdateTime::next_forward,
+                                  at_once ? UpdateTime::next_forward : UpdateTime::after_norm}) {
       if (deep() && !result_.candidates.empty()) break;
-      request_.knobs.deferred = deferred;
-      request_.part = deferred ? StepPart::middle : StepPart::whole;
+      request_.knobs.updates = time;
+      request_.part = request_.knobs.deferred() ? StepPart::middle : StepPart::whole;
       try_orders();
     }
   }
@@ -182,8 +201,10 @@ class Search {
     knobs.vertical = vertical;
     const std::vector<char> all(calls_, 1);
     knobs.stream_weights = knobs.stream_state = knobs.offload_gradients = all;
-    // A horizontal pass adds to all gradients again and again: they stay.
-    if (!vertical && request_.training->accumulation > 1) knobs.offload_gradients.clear();
+    // They stay where updates come at once, and where a horizontal pass adds to all of them again
+    // and again.
+    const bool adds_on = !vertical && request_.training->accumulation > 1;
+    if (adds_on || knobs.updates == UpdateTime::with_backward) knobs.offload_gradients.clear();
     if (way.recompute != Recompute::nothing) knobs.recompute.assign(calls_, way.recompute);
     if (way.offloaded) knobs.offload_saved = all;
   }
@@ -208,7 +229,7 @@ class Search {
     }
     read_further_ahead(*plan);
     keep(fmt::format("{}, {}{}", knobs.vertical ? "call by call" : "microbatch by microbatch",
-                     name_of(way), knobs.deferred ? ", updates with the next forward" : ""),
+                     name_of(way), name_of(knobs.updates)),
          *plan);
   }
 
@@ -234,7 +255,7 @@ class Search {
       request_.part = part;
       fit = fit && try_places();
     };
-    if (request_.knobs.deferred) {
+    if (request_.knobs.deferred()) {
       try_part(StepPart::begin);
       try_part(StepPart::end);
     }

@@ -33,9 +33,9 @@ struct SearchResult {
 // Tries everything in RAM first, which nothing beats when it fits; then, per order of microbatches
 // and way of keeping what backward needs, streams everything and keeps in RAM first what costs
 // nothing, then what saves most time per byte (plan/levers.h). With streams the plan is the middle
-// part of deferred updates, or the whole step where that is faster. Of programs with more than 200
-// calls it looks at fewer ways. Deterministic. Throws OutOfMemory as make_plan, with the smallest
-// peak that was found.
+// part of deferred updates or, where that is faster, the whole step, with updates at its end or,
+// where nothing clips, with backward. Of programs with more than 200 calls it looks at fewer ways.
+// Deterministic. Throws OutOfMemory as make_plan, with the smallest peak that was found.
 SearchResult search_plan(const PlanRequest& request, const SearchOptions& options);
 
 }  // namespace outsize

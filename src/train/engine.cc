@@ -98,8 +98,8 @@ void TrainingEngine::price_updates(const CostModel& costs, TrainingRequest& trai
   training.norm_seconds = costs.seconds(work_of_norm(gradient_bytes));
 }
 
-TrainingRequest TrainingEngine::training_request(const CostModel& costs) {
-  TrainingRequest training{.accumulation = shape_.accumulation};
+TrainingRequest TrainingEngine::training_request(const CostModel& costs, bool clips) {
+  TrainingRequest training{.accumulation = shape_.accumulation, .clips = clips};
   training.elementwise = rule_->elementwise();
   for (const ProgramParameter& parameter : program_.parameters) {
     specs_.push_back({parameter.type.shape, parameter.type.dtype, parameter.decay});
@@ -122,12 +122,12 @@ void TrainingEngine::plan_training(const PlanningOptions& options) {
       program_, CompileOptions{.training = true, .recompute = true, .price = price});
   PlanRequest request{&program_,
                       compiled_->profiles(),
-                      training_request(costs),
+                      training_request(costs, options.clips),
                       options.budget_bytes,
                       compiled_->recomputing_profiles(),
                       options.knobs.value_or(PlanKnobs{})};
   if (options.knobs) {
-    if (options.knobs->deferred) request.part = StepPart::middle;
+    if (options.knobs->deferred()) request.part = StepPart::middle;
     plan_ = make_plan(request);
     knobs_ = request.knobs;
   } else {
@@ -139,7 +139,7 @@ void TrainingEngine::plan_training(const PlanningOptions& options) {
       task.target_seconds.clear();
     }
   arena_bytes_ = plan_.arena_bytes;
-  if (knobs_.deferred) plan_deferred(request);
+  if (knobs_.deferred()) plan_deferred(request);
   if (plan_.log_bytes > 0) {
     redo_ = request;
     plan_redo(0);
@@ -240,7 +240,7 @@ void TrainingEngine::allocate(const std::string& folder, const StoreOptions& opt
   arena_ = std::make_shared<HostArena>(arena_bytes_);
   executor_ = std::make_unique<Executor>(*compiled_, plan_, arena_,
                                          UpdateSetup{rule_.get(), specs_}, tiers);
-  if (knobs_.deferred)
+  if (knobs_.deferred())
     for (const auto& [executor, plan] : {std::pair{&begin_, &begin_plan_}, {&end_, &end_plan_}})
       *executor = std::make_unique<Executor>(*compiled_, *plan, arena_,
                                              UpdateSetup{rule_.get(), specs_}, tiers);
@@ -336,6 +336,8 @@ double TrainingEngine::step(std::span<const Batch> batches, std::int64_t target_
   if (target_tokens <= 0)
     fail(ErrorKind::InvalidArgument, "[train] step {}: no position of the batch has a target",
          args.step);
+  ensure(args.clip <= 0 || knobs_.updates != UpdateTime::with_backward,
+         "[engine] a plan that was told of no clipping cannot clip");
   for (int m = 0; m < shape_.accumulation; ++m)
     write_batch(*executor_, program_, m, batches[static_cast<size_t>(m)]);
   *static_cast<double*>(executor_->buffer(plan_.loss_scale)) =
@@ -352,7 +354,7 @@ double TrainingEngine::loss() const {
 }
 
 void TrainingEngine::run_step(const StepArgs& args) {
-  if (!knobs_.deferred) {
+  if (!knobs_.deferred()) {
     executor_->run(args);
     return;
   }

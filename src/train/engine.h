@@ -42,6 +42,7 @@ struct PlanningOptions {
   const Machine* machine = nullptr;  // absent: one with typical rates; needed only meanwhile
   bool may_use_disk = false;         // what does not fit in RAM may come and go
   bool durable = false;              // the run has a store already and goes on with it
+  bool clips = true;                 // steps may clip their gradients' norm: updates wait for it
   // Its layout, or the one that a new store shall have; absent: two slots where they fit.
   std::optional<StoreScheme> store = {};
   std::optional<std::int64_t> disk_bytes = {};  // room for a new store and scratch; absent: enough
@@ -112,8 +113,9 @@ class TrainingEngine {
   std::function<std::string(double loss)> record;
 
   // One update on `accumulation` microbatches with `target_tokens` targets together. Returns the
-  // mean loss per target token. Throws as Executor::run. A plan that defers updates makes this one
-  // in the next step, or in finish_updates.
+  // mean loss per target token. Throws as Executor::run, after which a plan whose updates run with
+  // backward has changed some weights and not others: load or restore again. A plan that defers
+  // updates makes this one in the next step, or in finish_updates.
   double step(std::span<const Batch> batches, std::int64_t target_tokens, const StepArgs& args);
   double gradient_norm() const { return executor_->gradient_norm(); }
   // No update waits any more: call before evaluation, and before state() and commit of the step.
@@ -137,7 +139,7 @@ class TrainingEngine {
   void plan_redo(int first_call);
   void connect(Executor& executor);
   double loss() const;
-  TrainingRequest training_request(const CostModel& costs);
+  TrainingRequest training_request(const CostModel& costs, bool clips);
   void price_updates(const CostModel& costs, TrainingRequest& training) const;
   void plan_deferred(PlanRequest request);
   void plan_evaluation(PlanRequest request);

@@ -25,7 +25,7 @@ RandomRun::RandomRun(const RandomRunOptions& options)
   const int accumulation = static_cast<int>(options.batch / rows);
   std::optional<Machine> machine;
   if (!options.machine.empty()) machine = read_machine(options.machine);
-  PlanningOptions planning{.machine = machine ? &*machine : nullptr};
+  PlanningOptions planning{.machine = machine ? &*machine : nullptr, .clips = options.clip > 0};
   if (options.memory > 0) {
     planning.budget_bytes = arena_budget(options.memory);
     planning.may_use_disk = true;
@@ -82,7 +82,7 @@ Batch RandomRun::random_batch(std::int64_t rows, std::uint64_t stream) const {
 
 double RandomRun::step() {
   const double loss =
-      engine_->step(batches_, targets_, {.step = ++steps_, .lr = 1e-4, .clip = 1.0});
+      engine_->step(batches_, targets_, {.step = ++steps_, .lr = 1e-4, .clip = options_.clip});
   const std::int64_t finished = engine_->updates_wait() ? steps_ - 1 : steps_;
   if (engine_->durable() && finished > 0) engine_->commit(finished, "");
   return loss;

@@ -19,6 +19,7 @@ struct RandomRunOptions {
   std::int64_t length = 512;      // tokens per row
   std::int64_t microbatch = 0;    // rows at once, a divisor of batch; 0: as in training
   std::int64_t target_every = 1;  // one position in so many has a target
+  double clip = 1;                // global gradient norm; 0: off
   std::int64_t memory = 0;        // bytes for the process, 0: no limit; the rest goes to disk
   std::string folder = ".";       // where a folder for that is made, and removed at the end
   std::string store = "auto";     // its layout there: two_slots, ring, or by room

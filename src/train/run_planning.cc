@@ -36,6 +36,7 @@ PlanningOptions planning_options(const RunConfig& config, const MachineChoice& c
   PlanningOptions options{.machine = choice.machine ? &*choice.machine : nullptr,
                           .may_use_disk = true,
                           .durable = durable,
+                          .clips = config.train.clip > 0,
                           .store = store_scheme(config)};
   constexpr std::int64_t kBeside = 256 << 20;  // metrics, index of the data, copies of the model's
   if (!durable)

@@ -58,6 +58,7 @@ Trials::Trials(const Model& model, const RunConfig& config, const PlanningOption
 
 Trial Trials::plan(const RunConfig& config, const Machine* machine) const {
   PlanningOptions options = base_;
+  options.clips = config.train.clip > 0;
   Trial trial{.memory_bytes = config.budget.memory.value()};
   options.budget_bytes = trial.memory_bytes - kProcessBytes;
   if (options.budget_bytes <= 0) {

@@ -151,7 +151,7 @@ TEST(Executor, RunsEveryTaskOnceInOrder) {
   EXPECT_TRUE(ops.count("lm_loss_grad"));
 }
 
-TEST(Executor, ANormThatIsNotFiniteChangesNoWeight) {
+TEST(Executor, AGradientThatIsNotFiniteChangesNoWeight) {
   TinyTraining training({});
   training.step(1);
   const std::string before = training.weights();
@@ -168,7 +168,7 @@ TEST(Executor, ANormThatIsNotFiniteChangesNoWeight) {
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::InvalidArgument);
     EXPECT_NE(std::string(error.what()).find("step 2"), std::string::npos) << error.what();
-    EXPECT_NE(std::string(error.what()).find("gradient norm"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("is not finite"), std::string::npos) << error.what();
   }
   EXPECT_TRUE(training.weights() == poisoned) << "a weight changed";
   std::copy(whole.begin(), whole.end(), weight);

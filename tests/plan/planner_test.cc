@@ -56,6 +56,32 @@ TEST(Planner, ArenaEndsWithItsLastExtent) {
   }
 }
 
+// Each as soon as its gradient is whole; refused where something has to be known or written first.
+TEST(Planner, UpdatesWithBackwardWaitForNothingElse) {
+  int plans = 0;
+  for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
+    RandomRequest random(seed);
+    if (!random.request.training || random.request.training->forward_only) continue;
+    random.request.knobs.vertical = seed % 2 == 0;
+    random.request.knobs.updates = UpdateTime::with_backward;
+    EXPECT_THROW(make_plan(random.request), Error) << "with clipping";
+    random.request.training->clips = false;
+    const Plan plan = make_plan(random.request);
+    EXPECT_NO_THROW(check_plan(plan)) << "seed " << seed;
+    EXPECT_TRUE(run_symbolically(plan).sound) << "seed " << seed;
+    EXPECT_EQ(plan.tasks.back().kind, TaskKind::gradient_norm);
+    for (size_t t = 1; t < plan.tasks.size(); ++t)
+      if (plan.tasks[t].kind == TaskKind::update) {
+        const TaskKind before = plan.tasks[t - 1].kind;
+        EXPECT_TRUE(before == TaskKind::gradient_squares || before == TaskKind::update);
+      }
+    random.request.knobs.durable = random.request.knobs.ring = true;
+    EXPECT_THROW(make_plan(random.request), Error) << "with a log";
+    ++plans;
+  }
+  EXPECT_GT(plans, 10);
+}
+
 TEST(Planner, IsDeterministic) {
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
     const RandomRequest random(seed);

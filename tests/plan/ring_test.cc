@@ -22,7 +22,7 @@ std::optional<Plan> ring_plan(std::uint64_t seed, StepPart part, Dice& dice) {
   if (!random.request.training) return std::nullopt;
   PlanKnobs& knobs = random.request.knobs;
   knobs.durable = knobs.ring = true;
-  knobs.deferred = part != StepPart::whole;
+  if (part != StepPart::whole) knobs.updates = UpdateTime::next_forward;
   knobs.vertical = dice.chance(0.5);
   for (auto* list : {&knobs.stream_weights, &knobs.stream_state, &knobs.offload_saved}) {
     list->resize(random.program.calls.size());

@@ -22,7 +22,6 @@ void choose_knobs(PlanRequest& request, Dice& dice) {
   PlanKnobs& knobs = request.knobs;
   knobs.durable = true;
   knobs.vertical = dice.chance(0.5);
-  knobs.deferred = dice.chance(0.5);
   for (auto* list : {&knobs.stream_weights, &knobs.stream_state, &knobs.offload_gradients,
                      &knobs.offload_saved}) {
     list->resize(calls);
@@ -36,8 +35,12 @@ void choose_knobs(PlanRequest& request, Dice& dice) {
   knobs.write_behind_bytes = dice.between(0, 100) << 10;
   knobs.fill_bytes = dice.between(0, 1000) << 10;
   knobs.ring = dice.chance(0.5);
+  std::vector<UpdateTime> times = {UpdateTime::after_norm, UpdateTime::next_forward};
+  if (!knobs.ring) times.push_back(UpdateTime::with_backward);
+  knobs.updates = dice.pick(times);
+  request.training->clips = knobs.updates != UpdateTime::with_backward;
   std::vector<StepPart> parts = {StepPart::whole};
-  if (knobs.deferred) parts = {StepPart::begin, StepPart::middle, StepPart::end};
+  if (knobs.deferred()) parts = {StepPart::begin, StepPart::middle, StepPart::end};
   if (knobs.ring) parts.push_back(StepPart::redo);
   request.part = dice.pick(parts);
   if (request.part == StepPart::redo)

@@ -69,19 +69,24 @@ TEST(Explain, ChangesAreTriedByPlanning) {
   it.config.budget.memory = smallest.memory_bytes + 4 * kMiB;
   const Trials trials = it.trials();
   const Explanation why = explain(trials, run_of(trials), 0.1);
-  ASSERT_EQ(why.changes.size(), 3u);
+  ASSERT_EQ(why.changes.size(), 4u);
   const Trial &memory = why.changes[0].trial, &disk = why.changes[1].trial,
-              &moments = why.changes[2].trial;
+              &moments = why.changes[2].trial, &unclipped = why.changes[3].trial;
   EXPECT_GT(why.base.store_bytes, 0);
   EXPECT_EQ(memory.store_bytes, 0);
   EXPECT_DOUBLE_EQ(memory.seconds, resident.seconds);
   EXPECT_LT(memory.seconds, why.base.seconds);
   EXPECT_LT(disk.seconds, 0.9 * why.base.seconds);
   EXPECT_LT(moments.store_bytes, why.base.store_bytes);
+  EXPECT_LT(unclipped.seconds, why.base.seconds);
   const std::string text = describe(why);
-  for (const char* part : {"+1 GiB RAM", "a disk twice as fast", "moments in bf16", " %)"})
+  for (const char* part :
+       {"+1 GiB RAM", "a disk twice as fast", "moments in bf16", "no clipping", " %)"})
     EXPECT_THAT(text, HasSubstr(part));
   EXPECT_EQ(to_json(why)["changes"][2]["setting"], "train.optimizer.moment_dtype=bf16");
+  EXPECT_EQ(to_json(why)["changes"][3]["setting"], "train.clip=0");
+  it.config.train.clip = 0;
+  EXPECT_EQ(explain(it.trials(), run_of(it.trials()), 0.1).changes.size(), 3u);
 }
 
 TEST(Explain, NothingIsTriedWhereItCannotHelpOrTakesLong) {

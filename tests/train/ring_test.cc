@@ -30,7 +30,8 @@ class RingRun {
             ->program(
                 {.mode = BuildOptions::Mode::training, .tokens = kLength, .row_length = kLength})
             .calls.size();
-    PlanKnobs knobs{.durable = true, .ring = true, .deferred = deferred};
+    PlanKnobs knobs{.durable = true, .ring = true};
+    if (deferred) knobs.updates = UpdateTime::next_forward;
     knobs.stream_weights = knobs.stream_state = std::vector<char>(calls, 1);
     knobs.offload_gradients = knobs.stream_weights;
     // Something of each kind: a block's state stays in RAM, and the embedding's gradient.

@@ -47,18 +47,40 @@ TEST_P(Streaming, GivesTheBitsOfStayingInRam) {
   for (const bool vertical : {false, true}) {
     PlanKnobs knobs = everything_streamed(training.model(), vertical);
     EXPECT_EQ(streamed(how(), {.knobs = knobs}, expected), "") << vertical;
-    knobs.deferred = true;
+    knobs.updates = UpdateTime::next_forward;
     EXPECT_EQ(streamed(how(), {.knobs = knobs}, expected), "") << vertical << " deferred";
     knobs.recompute.assign(knobs.offload_saved.size(), Recompute::cheap);
     EXPECT_EQ(streamed(how(), {.knobs = knobs}, expected), "") << vertical << " again";
-    for (const bool deferred : {false, true}) {
+    for (const UpdateTime time : {UpdateTime::after_norm, UpdateTime::next_forward}) {
       knobs.ring = true;
-      knobs.deferred = deferred;
-      EXPECT_EQ(streamed(how(), {.knobs = knobs}, expected), "") << vertical << deferred << " ring";
+      knobs.updates = time;
+      EXPECT_EQ(streamed(how(), {.knobs = knobs}, expected), "")
+          << vertical << knobs.deferred() << " ring";
     }
   }
   for (std::uint64_t seed = 0; seed < 5; ++seed)
     EXPECT_EQ(streamed(how(), {.knobs = random_knobs(training.model(), seed)}, expected), "")
+        << "seed " << seed;
+}
+
+// Then updates need not wait for the norm of all gradients.
+TEST_P(Streaming, GivesTheBitsOfStayingInRamWithoutClipping) {
+  How unclipped = how();
+  unclipped.clip = 0;
+  const Result expected = in_ram(unclipped);
+  const Training training(unclipped);
+  for (const bool vertical : {false, true}) {
+    PlanKnobs knobs = everything_streamed(training.model(), vertical);
+    knobs.updates = UpdateTime::with_backward;
+    EXPECT_EQ(streamed(unclipped, {.knobs = knobs}, expected), "") << vertical;
+    knobs.offload_gradients.clear();
+    EXPECT_EQ(streamed(unclipped, {.knobs = knobs}, expected), "") << vertical << " none leave";
+    knobs.stream_weights.clear();
+    EXPECT_EQ(streamed(unclipped, {.knobs = knobs}, expected), "") << vertical << " weights stay";
+  }
+  for (std::uint64_t seed = 0; seed < 5; ++seed)
+    EXPECT_EQ(streamed(unclipped, {.knobs = random_knobs(training.model(), seed, false)}, expected),
+              "")
         << "seed " << seed;
 }
 
@@ -90,7 +112,7 @@ TEST(StreamingPlans, KeepTheirBitsWhenLanesAreDelayed) {
       PlanKnobs knobs = everything_streamed(training.model(), vertical);
       EXPECT_EQ(streamed(setup, {.knobs = knobs}, expected, delay), "") << name_of(slow);
       knobs.ring = true;
-      knobs.deferred = vertical;
+      if (vertical) knobs.updates = UpdateTime::next_forward;
       EXPECT_EQ(streamed(setup, {.knobs = knobs}, expected, delay), "") << name_of(slow) << " ring";
     }
   }
@@ -131,19 +153,26 @@ TEST(StreamingPlans, TakeNoMemoryAfterTheFirstStep) {
   if (!can_count_allocations()) GTEST_SKIP() << "the sanitizer has its own allocator";
   const auto model = wide_model();
   const Batch batch = random_batch(2, 128, 1000, 1);
-  for (const auto& [deferred, ring] :
-       {std::pair{false, false}, {true, false}, {false, true}, {true, true}}) {
+  using enum UpdateTime;
+  for (const auto& [time, ring] : {std::pair{after_norm, false},
+                                   {next_forward, false},
+                                   {with_backward, false},
+                                   {after_norm, true},
+                                   {next_forward, true}}) {
     PlanKnobs knobs = everything_streamed(*model, /*vertical=*/true);
-    knobs.deferred = deferred;
+    knobs.updates = time;
     knobs.ring = ring;
-    TrainingEngine engine(*model, {2, 128, 1, DType::bf16, false}, {}, {.knobs = knobs});
+    const bool deferred = knobs.deferred(), clips = time != with_backward;
+    TrainingEngine engine(*model, {2, 128, 1, DType::bf16, false}, {},
+                          {.clips = clips, .knobs = knobs});
     const TempFolder folder(memory_folder());
     engine.allocate(folder.path());
     engine.randomise(1);
     engine.commit(0, "start");
     for (std::int64_t step = 1; step <= 4; ++step) {
       if (step == 3) start_counting();
-      engine.step({&batch, 1}, batch.target_tokens, {.step = step, .lr = 1e-3, .clip = 1.0});
+      engine.step({&batch, 1}, batch.target_tokens,
+                  {.step = step, .lr = 1e-3, .clip = clips ? 1.0 : 0});
       if (step > 1 || !deferred) engine.commit(deferred ? step - 1 : step, "blob");
     }
     const Allocations seen = stop_counting();
@@ -155,7 +184,7 @@ TEST(StreamingPlans, TakeNoMemoryAfterTheFirstStep) {
 TEST(StreamingPlans, UpdateTheNextPieceOfAWeightWhileTheDiskIsBusy) {
   const auto model = wide_model();
   PlanKnobs knobs = everything_streamed(*model, /*vertical=*/true);
-  knobs.deferred = true;
+  knobs.updates = UpdateTime::next_forward;
   const TrainingEngine engine(*model, {2, 128, 1, DType::bf16, false}, {}, {.knobs = knobs});
   const Plan& plan = engine.plan();
   int later_pieces = 0;
@@ -214,6 +243,31 @@ TEST(StreamingPlans, OfTheSearchFitTheirBudgets) {
       EXPECT_EQ(error.kind(), ErrorKind::OutOfMemory) << percent << ": " << error.what();
     }
   }
+}
+
+// As each gradient goes when its update is made, less memory keeps everything in RAM; and what is
+// streamed is moved beside backward.
+TEST(StreamingPlans, UpdateWithBackwardWhereNothingClips) {
+  const auto model = wide_model();
+  const TrainingShape shape{1, 16, 1, DType::bf16, false};  // all gradients outweigh activations
+  const auto plan = [&](std::int64_t budget, bool clips) {
+    return std::make_unique<TrainingEngine>(
+        *model, shape, OptimizerOptions{},
+        PlanningOptions{.budget_bytes = budget, .may_use_disk = true, .clips = clips});
+  };
+  const std::int64_t all = plan(0, true)->arena_bytes();
+  EXPECT_EQ(plan(0, false)->arena_bytes(), all) << "with room for it, updates come after the norm";
+  const auto engine = plan(all - all / 50, false);
+  EXPECT_EQ(engine->candidates().front().name, "all in RAM, updates with backward");
+  EXPECT_FALSE(engine->durable());
+  const auto streamed = plan(all / 2, false);
+  EXPECT_THAT(streamed->candidates().front().name, ::testing::HasSubstr("updates with backward"));
+  const Batch batch = random_batch(1, 16, 1000, 1);
+  const TempFolder folder(memory_folder());
+  streamed->allocate(folder.path());
+  streamed->randomise(1);
+  EXPECT_THROW(streamed->step({&batch, 1}, batch.target_tokens, {.step = 1, .clip = 1.0}), Error)
+      << "it cannot clip";
 }
 
 TEST(StreamingPlans, RefuseTheStoreOfAnotherModel) {

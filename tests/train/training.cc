@@ -42,7 +42,8 @@ Training::Training(const How& setup) : setup_(setup), model_(tiny_model(setup.fa
   for (const Batch& batch : batches_) targets_ += batch.target_tokens;
 }
 
-std::unique_ptr<TrainingEngine> Training::plan(const PlanningOptions& options) const {
+std::unique_ptr<TrainingEngine> Training::plan(PlanningOptions options) const {
+  options.clips = setup_.clip > 0;
   return std::make_unique<TrainingEngine>(
       *model_, TrainingShape{kRows, kLength, kAccumulation, setup_.dtype, true},
       OptimizerOptions{.name = setup_.optimizer}, options);
@@ -50,7 +51,7 @@ std::unique_ptr<TrainingEngine> Training::plan(const PlanningOptions& options) c
 
 void Training::step(TrainingEngine& engine, std::int64_t number, Result& result) const {
   result.losses[number] =
-      engine.step(batches_, targets_, {.step = number, .lr = 1e-2, .clip = 0.5});
+      engine.step(batches_, targets_, {.step = number, .lr = 1e-2, .clip = setup_.clip});
   result.norms[number] = engine.gradient_norm();
 }
 
@@ -127,8 +128,7 @@ PlanKnobs everything_streamed(const Model& model, bool vertical) {
   return knobs;
 }
 
-// Any choice at all, by seed.
-PlanKnobs random_knobs(const Model& model, std::uint64_t seed) {
+PlanKnobs random_knobs(const Model& model, std::uint64_t seed, bool clips) {
   const Rng rng(seed, 0x6b6e6f6273);
   std::uint64_t draws = 0;
   const auto chance = [&] { return rng.below(draws++, 2) == 1; };
@@ -138,8 +138,9 @@ PlanKnobs random_knobs(const Model& model, std::uint64_t seed) {
     for (char& flag : *list) flag = chance();
   for (size_t call = 0; call < knobs.offload_saved.size(); ++call)
     knobs.recompute.push_back(static_cast<Recompute>(rng.below(draws++, kRecomputeCount)));
-  knobs.deferred = chance();
+  if (chance()) knobs.updates = UpdateTime::next_forward;
   knobs.ring = chance();
+  if (!clips && !knobs.ring && chance()) knobs.updates = UpdateTime::with_backward;
   knobs.piece_elements = 2048 << rng.below(draws++, 3);
   knobs.read_ahead_bytes = static_cast<std::int64_t>(rng.below(draws++, 100)) << 10;
   knobs.write_behind_bytes = static_cast<std::int64_t>(rng.below(draws++, 100)) << 10;

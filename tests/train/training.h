@@ -33,13 +33,14 @@ struct How {
   DType dtype = DType::bf16;
   std::string optimizer = "adamw";
   Size size = {};
+  double clip = 0.5;  // 0: off
 };
 
 class Training {
  public:
   explicit Training(const How& setup);
 
-  std::unique_ptr<TrainingEngine> plan(const PlanningOptions& options) const;
+  std::unique_ptr<TrainingEngine> plan(PlanningOptions options) const;
   void step(TrainingEngine& engine, std::int64_t number, Result& result) const;
   // Steps `from` + 1 to `to`, each committed where the engine is durable; `between`: called before
   // each step and each validation.
@@ -63,7 +64,7 @@ std::map<std::string, std::string> state_in_store(const std::string& folder,
 Result in_ram(const How& setup, std::int64_t steps = kSteps);
 
 PlanKnobs everything_streamed(const Model& model, bool vertical);
-// Any choice at all, by seed.
-PlanKnobs random_knobs(const Model& model, std::uint64_t seed);
+// Any choice at all, by seed, that a run which clips, or one that does not, may make.
+PlanKnobs random_knobs(const Model& model, std::uint64_t seed, bool clips = true);
 
 }  // namespace outsize::train_test

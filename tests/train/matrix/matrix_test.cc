@@ -30,11 +30,16 @@ struct Counts {
   size_t numbers = 0, states = 0;
 };
 
-class Matrix : public ::testing::TestWithParam<std::tuple<const char*, DType, StoreScheme>> {
+class Matrix
+    : public ::testing::TestWithParam<std::tuple<const char*, DType, StoreScheme, double>> {
  protected:
   // Deep enough that a quarter of the memory plans.
   Matrix()
-      : how_{std::get<0>(GetParam()), std::get<1>(GetParam()), "adamw", {96, 384, 6}},
+      : how_{std::get<0>(GetParam()),
+             std::get<1>(GetParam()),
+             "adamw",
+             {96, 384, 6},
+             std::get<3>(GetParam())},
         training_(how_),
         expected_(in_ram(how_, kLastStep)),
         all_(training_.plan({})->arena_bytes()) {}
@@ -94,7 +99,7 @@ class Matrix : public ::testing::TestWithParam<std::tuple<const char*, DType, St
   void change(PlanKnobs& knobs, const Rng& rng) const {
     std::uint64_t draws = 0;
     const auto changes = [&] { return rng.below(draws++, 8) == 0; };
-    const PlanKnobs other = random_knobs(training_.model(), rng.bits(1000));
+    const PlanKnobs other = random_knobs(training_.model(), rng.bits(1000), how_.clip > 0);
     for (auto list : {&PlanKnobs::stream_weights, &PlanKnobs::stream_state,
                       &PlanKnobs::offload_gradients, &PlanKnobs::offload_saved}) {
       (knobs.*list).resize((other.*list).size(), 0);
@@ -108,7 +113,8 @@ class Matrix : public ::testing::TestWithParam<std::tuple<const char*, DType, St
                         &PlanKnobs::write_behind_bytes, &PlanKnobs::fill_bytes})
       if (changes()) knobs.*number = other.*number;
     if (changes()) knobs.vertical = other.vertical;
-    if (changes()) knobs.deferred = other.deferred;
+    const bool may_follow = !knobs.ring || other.updates != UpdateTime::with_backward;
+    if (changes() && may_follow) knobs.updates = other.updates;
   }
 
   // The budget's plan, ready to run under hostility. `turn`: which one of several.
@@ -245,13 +251,15 @@ TEST_P(Matrix, HasTheBitsOfThePlanInRam) {
 
 INSTANTIATE_TEST_SUITE_P(
     Families, Matrix,
-    ::testing::Values(std::tuple{"gpt2", DType::bf16, StoreScheme::two_slots},
-                      std::tuple{"gpt2", DType::f32, StoreScheme::ring},
-                      std::tuple{"qwen2", DType::bf16, StoreScheme::ring},
-                      std::tuple{"gemma3_text", DType::bf16, StoreScheme::two_slots}),
+    ::testing::Values(std::tuple{"gpt2", DType::bf16, StoreScheme::two_slots, 0.5},
+                      std::tuple{"gpt2", DType::f32, StoreScheme::ring, 0.5},
+                      std::tuple{"qwen2", DType::bf16, StoreScheme::ring, 0.5},
+                      std::tuple{"gemma3_text", DType::bf16, StoreScheme::two_slots, 0.5},
+                      std::tuple{"qwen2", DType::bf16, StoreScheme::two_slots, 0.0}),
     [](const auto& info) {
-      return fmt::format("{}_{}_{}", std::get<0>(info.param), name_of(std::get<1>(info.param)),
-                         std::get<2>(info.param) == StoreScheme::ring ? "ring" : "two_slots");
+      return fmt::format("{}_{}_{}{}", std::get<0>(info.param), name_of(std::get<1>(info.param)),
+                         std::get<2>(info.param) == StoreScheme::ring ? "ring" : "two_slots",
+                         std::get<3>(info.param) > 0 ? "" : "_unclipped");
     });
 
 }  // namespace

@@ -41,12 +41,8 @@ std::unique_ptr<Model> small_model() {
                               "config.json");
 }
 
-StepArgs args_of(std::int64_t step) {
-  return {.step = step, .lr = 1e-2, .clip = 0.5};
-}
-
 // Any choice of what comes and goes; every one has a store, in one of its layouts.
-PlanKnobs knobs_by(std::uint64_t seed, bool ring, size_t calls) {
+PlanKnobs knobs_by(std::uint64_t seed, bool ring, bool clips, size_t calls) {
   const Rng rng(seed, 0x7477696e);
   std::uint64_t draws = 0;
   const auto chance = [&] { return rng.below(draws++, 2) == 1; };
@@ -54,7 +50,8 @@ PlanKnobs knobs_by(std::uint64_t seed, bool ring, size_t calls) {
   knobs.durable = true;
   knobs.ring = ring;
   knobs.vertical = chance();
-  knobs.deferred = chance();
+  if (chance()) knobs.updates = UpdateTime::next_forward;
+  if (!ring && !clips && chance()) knobs.updates = UpdateTime::with_backward;
   for (auto* list :
        {&knobs.stream_weights, &knobs.stream_state, &knobs.offload_gradients, &knobs.offload_saved})
     for (size_t call = 0; call < calls; ++call) list->push_back(chance());
@@ -66,7 +63,7 @@ PlanKnobs knobs_by(std::uint64_t seed, bool ring, size_t calls) {
 
 // The model, its batch, and the run that nothing disturbed: in RAM, no disk at all.
 struct Reference {
-  explicit Reference(DType dtype) : dtype(dtype), model(small_model()) {
+  Reference(DType dtype, double clip) : dtype(dtype), clip(clip), model(small_model()) {
     set_thread_count(1);
     batch = random_batch(kRows, kLength, 96, 1);
     calls =
@@ -78,7 +75,7 @@ struct Reference {
     engine->allocate();
     engine->randomise(1);
     for (std::int64_t step = 1; step <= kSteps; ++step)
-      losses.push_back(engine->step({&batch, 1}, batch.target_tokens, args_of(step)));
+      losses.push_back(engine->step({&batch, 1}, batch.target_tokens, args(step)));
     for (const NamedMemory& memory : engine->state())
       state[memory.name] = {static_cast<const char*>(memory.data),
                             static_cast<size_t>(memory.shape.numel() * size_of(memory.dtype))};
@@ -88,8 +85,13 @@ struct Reference {
     return std::make_unique<TrainingEngine>(*model, TrainingShape{kRows, kLength, 1, dtype, false},
                                             OptimizerOptions{}, options);
   }
+  PlanningOptions options(std::uint64_t seed, bool ring) const {
+    return {.clips = clip > 0, .knobs = knobs_by(seed, ring, clip > 0, calls)};
+  }
+  StepArgs args(std::int64_t step) const { return {.step = step, .lr = 1e-2, .clip = clip}; }
 
   DType dtype;
+  double clip;  // 0: off
   std::unique_ptr<Model> model;
   Batch batch;
   size_t calls = 0;
@@ -102,7 +104,7 @@ struct Length {
   Length(const Reference& reference, bool ring) {
     SimDisk disk(1);
     counts.resize(kKillPointCount);
-    const auto engine = reference.make({.knobs = knobs_by(1, ring, reference.calls)});
+    const auto engine = reference.make(reference.options(1, ring));
     const auto count = [this](KillPoint point) {
       const std::lock_guard lock(mutex);
       ++counts[static_cast<size_t>(point)];
@@ -112,7 +114,7 @@ struct Length {
     engine->commit(0, "");
     for (std::int64_t step = 1; step <= kSteps; ++step) {
       const Batch& batch = reference.batch;
-      engine->step({&batch, 1}, batch.target_tokens, args_of(step));
+      engine->step({&batch, 1}, batch.target_tokens, reference.args(step));
       engine->finish_updates();
       engine->commit(step, "");
     }
@@ -128,13 +130,13 @@ const Length& run_length(const Reference& reference, bool ring) {
   return ring ? with_log : two_slots;
 }
 
-// Each layout with every kind of trouble and both dtypes.
+// Each layout with every kind of trouble, and both dtypes: f32 without clipping.
 bool has_ring(std::uint64_t seed) {
   return seed / 12 % 2 == 1;
 }
 
 const Reference& reference_of(std::uint64_t seed) {
-  static const Reference f32(DType::f32), bf16(DType::bf16);
+  static const Reference f32(DType::f32, 0), bf16(DType::bf16, 0.5);
   return seed % 2 == 0 ? f32 : bf16;
 }
 
@@ -244,8 +246,8 @@ class TrainingSchedule {
   // As a run does it (train/run.cc).
   void train() {
     const auto engine = reference_.make(
-        {.knobs = knobs_by(options_.seed + static_cast<std::uint64_t>(result_.starts) * 1009,
-                           has_ring(options_.seed), reference_.calls)});
+        reference_.options(options_.seed + static_cast<std::uint64_t>(result_.starts) * 1009,
+                           has_ring(options_.seed)));
     engine->allocate(kFolder, {.on_kill_point = [this](KillPoint point) { reach(point); }}, &disk_);
     std::int64_t step = 0;
     if (const auto stored = engine->stored_step()) {
@@ -270,7 +272,7 @@ class TrainingSchedule {
       if (!engine->updates_wait()) commit_waiting();
       const Batch& batch = reference_.batch;
       engine->record = [step](double) { return fmt::format("step {}", step + 1); };
-      const double loss = engine->step({&batch, 1}, batch.target_tokens, args_of(step + 1));
+      const double loss = engine->step({&batch, 1}, batch.target_tokens, reference_.args(step + 1));
       require(loss == reference_.losses[static_cast<size_t>(step)],
               fmt::format("the loss of step {} is another one", step + 1));
       commit_waiting();
