@@ -4,10 +4,11 @@ foretells from a machine file; prints a Markdown table and the share of shapes w
 
 The machine file is measured anew first, unless --machine names one: rates change from minute to
 minute where a computer is shared. A shape is an op with its attributes and types; it counts once
-per configuration and dtype.
+per configuration and dtype. With --own the ops are first measured at their own sizes, in a few
+layers of the models (`outsize profile --run`).
 
-Usage: bench/op_costs.py [--outsize PROGRAM] [--machine FILE] [--steps 3] [--only NAME ...]
-                         [--worst 15]
+Usage: bench/op_costs.py [--outsize PROGRAM] [--machine FILE] [--own] [--steps 3]
+                         [--only NAME ...] [--worst 15]
 """
 import argparse
 import json
@@ -15,7 +16,8 @@ import pathlib
 import subprocess
 import tempfile
 
-HERE = pathlib.Path(__file__).resolve().parent
+from steps import HERE, Shape, measure_own_sizes
+
 CONFIGS = ("gpt2-124m", "llama-110m", "qwen2.5-0.5b", "gemma3-270m")
 DTYPES = ("bf16", "f32")
 BAR = 0.10
@@ -44,6 +46,7 @@ def main():
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--only", action="append", help="configuration, as gemma3-270m")
     parser.add_argument("--shape", type=int, nargs=2, default=(4, 512), metavar=("ROWS", "TOKENS"))
+    parser.add_argument("--own", action="store_true", help="measure them at their own sizes first")
     parser.add_argument("--worst", type=int, default=15, help="rows of largest error to list")
     options = parser.parse_args()
     machine = options.machine
@@ -55,6 +58,9 @@ def main():
     everything = []
     for config in options.only or CONFIGS:
         for dtype in DTYPES:
+            if options.own:
+                measure_own_sizes(options.outsize, machine,
+                                  Shape(config, config, *options.shape, dtype))
             rows = measure(options.outsize, machine, config, dtype, options.steps, options.shape)
             show(f"{config} {dtype}", rows)
             everything += [{**row, "name": f"{config} {dtype}"} for row in rows]

@@ -11,9 +11,11 @@ Usage: bench/steps.py [--outsize PROGRAM] [--torch PYTHON] [--rounds 5] [--steps
 import argparse
 import json
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -47,6 +49,19 @@ SMOKE = [Shape("tiny 2×32 bf16", "smoke", 2, 32, "bf16")]
 def last_json(command):
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(result.stdout.splitlines()[-1])
+
+
+def measure_own_sizes(program, machine, shape):
+    """Adds what the shape's ops take to the machine file (`outsize profile --run`)."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        shutil.copy(HERE / "configs" / f"{shape.config}.json", folder / "config.json")
+        (folder / "run.yaml").write_text(
+            f"model: {folder}\ninit: random\nrun: {folder}/run\n"
+            f"data: {{train: {folder}/text.txt, sequence_length: {shape.length}}}\n"
+            f"train: {{steps: 1, global_batch: {shape.batch}, dtype: {shape.dtype}}}\n")
+        subprocess.run([program, "profile", "--run", folder / "run.yaml", "--out", machine],
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def run_outsize(program, shape, steps):

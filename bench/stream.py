@@ -2,17 +2,18 @@
 """Times training steps with less memory than the state takes, beside the same steps all in RAM.
 
 Every round runs each budget of each shape once. `foretold` comes from a machine file, which is
-measured first unless one is given. Medians over rounds; lowest and highest in brackets.
+measured first unless one is given, the shapes' own ops with it. Medians over rounds; lowest and
+highest in brackets.
 
 Usage: bench/stream.py [--outsize PROGRAM] [--folder DISK] [--machine FILE] [--rounds 3]
-                       [--steps 1] [--only WORD ...] [--smoke]
+                       [--steps 1] [--clip 1] [--only WORD ...] [--smoke]
 """
 import argparse
 import pathlib
 import subprocess
 import tempfile
 
-from steps import HERE, last_json, spread
+from steps import HERE, Shape, last_json, measure_own_sizes, spread
 
 # Name, configuration, batch, length, budgets of the process; None: all in RAM.
 SHAPES = [
@@ -27,7 +28,8 @@ SMOKE = [("GPT-2 124M 1×16", "gpt2-124m", 1, 16, ["900MiB"])]
 def run(args, config, batch, length, budget, machine):
     command = [args.outsize, "bench", "step", "--config", HERE / "configs" / f"{config}.json",
                "--batch", str(batch), "--seq", str(length), "--dtype", "bf16",
-               "--steps", str(args.steps), "--folder", args.folder, "--json"]
+               "--steps", str(args.steps), "--clip", str(args.clip), "--folder", args.folder,
+               "--json"]
     if machine:
         command += ["--machine", machine]
     return last_json(command + (["--memory", budget] if budget else []))
@@ -48,12 +50,14 @@ def row(name, budget, runs, resident):
           f"| {last['streams']['written_bytes_per_step'] / 1e9:.1f} |", flush=True)
 
 
-def machine_file(args, folder):
+def machine_file(args, folder, shapes):
     if args.machine or args.smoke:
         return args.machine
     path = pathlib.Path(folder) / "machine.json"
     subprocess.run([args.outsize, "profile", "--disk", args.folder, "--out", path], check=True,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for name, config, batch, length, _ in shapes:
+        measure_own_sizes(args.outsize, path, Shape(name, config, batch, length, "bf16"))
     return path
 
 
@@ -64,6 +68,7 @@ def main():
     parser.add_argument("--machine", help="machine file; default: measured now")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1, help="measured, after one more")
+    parser.add_argument("--clip", type=float, default=1, help="of the gradients' norm; 0: off")
     parser.add_argument("--only", nargs="*", help="shapes whose names contain one of these words")
     parser.add_argument("--smoke", action="store_true", help="one tiny shape, once")
     args = parser.parse_args()
@@ -71,7 +76,7 @@ def main():
     if args.only:
         shapes = [s for s in shapes if any(word in s[0] for word in args.only)]
     with tempfile.TemporaryDirectory() as folder:
-        machine = machine_file(args, folder)
+        machine = machine_file(args, folder, shapes)
         results = {}
         for _ in range(1 if args.smoke else args.rounds):
             for name, config, batch, length, budgets in shapes:

@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "config/load.h"
 #include "core/error.h"
+#include "core/parallel.h"
 #include "costs/measure_ops.h"
 #include "machine/doctor.h"
 #include "machine/machine_file.h"
@@ -10,16 +12,34 @@
 #include "report/run_folder.h"
 #include "storage/real_disk.h"
 #include "storage/store.h"
+#include "train/measure_run.h"
 #include "weights/checkpoint.h"
 
 namespace outsize {
 namespace {
 
 struct ProfileCommand {
-  std::string disk, out = "machine.json";
+  std::string disk, run, out = "machine.json";
+  std::vector<std::string> overrides;
 };
 
+// Adds the ops of one run at their own sizes to a machine file that is there.
+void profile_run(const ProfileCommand& command) {
+  Machine machine = read_machine(command.out);
+  fmt::print(stderr, "measuring the ops of {} ...\n", command.run);
+  const RunConfig config = load_config(command.run, command.overrides);
+  if (config.threads > 0) set_thread_count(config.threads);
+  const std::vector<OpCostRow> rows = measure_run(config, machine);
+  write_machine(machine, command.out);
+  fmt::print("{}{} calls written to {}; foretold is what its rates said before\n", describe(rows),
+             rows.size(), command.out);
+}
+
 void profile(const ProfileCommand& command) {
+  if (!command.run.empty()) {
+    profile_run(command);
+    return;
+  }
   ProfileOptions options;
   if (!command.disk.empty()) options.disk = command.disk;
   options.report = [](std::string_view what) { fmt::print(stderr, "measuring {} ...\n", what); };
@@ -84,6 +104,13 @@ void add_profile_command(CLI::App& app) {
   auto options = std::make_shared<ProfileCommand>();
   command->add_option("--disk", options->disk, "Folder whose disk is measured too");
   command->add_option("--out", options->out, "Machine file to write");
+  CLI::Option* run =
+      command->add_option("--run", options->run,
+                          "Configuration of a run: only adds what its ops take at their own sizes");
+  run->excludes("--disk");
+  command->add_option("--set", options->overrides, "key=value, over that file; may be repeated")
+      ->allow_extra_args(false)
+      ->needs(run);
   command->callback([options] { profile(*options); });
 }
 

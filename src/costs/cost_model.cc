@@ -74,6 +74,7 @@ CostModel::CostModel(const Machine& machine) {
   add_grids(machine.cpu.gemm_shapes);
   for (const OpRate& rate : machine.ops)
     curves_[rate.op + " " + rate.variant].push_back({log_of(rate.width), rate.points});
+  for (const CallTime& time : machine.calls) calls_[time.call] = time.seconds;
   for (auto& [name, curves] : curves_)
     std::sort(curves.begin(), curves.end(),
               [](const Curve& a, const Curve& b) { return a.log_width < b.log_width; });
@@ -176,6 +177,12 @@ double CostModel::from_peaks(const OpWork& work, double flops) const {
 }
 
 double CostModel::seconds(const OpCall& call) const {
+  if (calls_.empty()) return from_rates(call);
+  const auto at = calls_.find(to_string(call));
+  return at == calls_.end() ? from_rates(call) : at->second;
+}
+
+double CostModel::from_rates(const OpCall& call) const {
   const OpWork work = work_of(call);
   double sum = 0;
   if (call.op->products != nullptr) {

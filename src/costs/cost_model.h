@@ -42,7 +42,7 @@ class CostModel {
   explicit CostModel(const Machine& machine);
 
   // All >= 0. Of an op whose time depends on data (OpDef::time_depends_on): with the most work
-  // they can make.
+  // they can make. What the machine was measured at (Machine::calls), else from rates.
   double seconds(const OpCall& call) const;
   double seconds(const Product& product) const;
   double seconds(const OpWork& work) const;
@@ -61,6 +61,7 @@ class CostModel {
   };
 
   void add_grids(const std::vector<GemmRate>& rates);
+  double from_rates(const OpCall& call) const;
   const std::vector<Curve>* curves_of(const OpWork& work) const;
   double from_peaks(const OpWork& work, double flops) const;
   // Of one such product, its operands being at hand.
@@ -68,6 +69,7 @@ class CostModel {
 
   std::map<std::pair<DType, GemmForm>, Grid> grids_;
   std::map<std::string, std::vector<Curve>> curves_;  // by op and variant; widths ascend
+  std::map<std::string, double> calls_;               // seconds, by text
   double f32_flops_ = 0, bf16_flops_ = 0;             // per second
   double bytes_per_second_ = 0, read_bytes_per_second_ = 0;
 };

@@ -61,6 +61,12 @@ struct OpRate {
   std::vector<OpPoint> points;  // work and seconds ascend
 };
 
+// One call of an operation at a run's own sizes, in a step of its model.
+struct CallTime {
+  std::string call;  // operation, attributes and types, as the measurer writes them
+  double seconds = 0;
+};
+
 struct CpuMachine {
   std::string model;
   int cores = 0;    // this process may use
@@ -137,6 +143,7 @@ struct Machine {
   std::optional<DeviceMachine> device;
   std::optional<LinkMachine> h2d, d2h, net;
   std::vector<OpRate> ops;
+  std::vector<CallTime> calls;  // these go before `ops`
   // slowdown["cpu"]["disk_read"]: how many times longer work of the first resource takes while the
   // second is busy; at least 1. Pairs that are absent do not disturb each other.
   std::map<std::string, std::map<std::string, double>> slowdown;

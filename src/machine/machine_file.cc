@@ -13,7 +13,7 @@ namespace outsize {
 namespace {
 
 constexpr double kMaxSlowdown = 1000;
-constexpr JsonLimits kLimits{.max_bytes = 1 << 20, .max_depth = 8, .allow_duplicate_keys = false};
+constexpr JsonLimits kLimits{.max_bytes = 16 << 20, .max_depth = 8, .allow_duplicate_keys = false};
 
 // One object of the file: its fields typed, its keys checked against those known.
 class Reader {
@@ -224,6 +224,13 @@ OpRate parse_op(const nlohmann::json& json, const std::string& name) {
   return rate;
 }
 
+CallTime parse_call(const nlohmann::json& json, const std::string& name) {
+  const Reader reader(json, name, "calls.", {"call", "seconds"});
+  CallTime time{reader->text("call"), reader->number("seconds")};
+  if (!(time.seconds > 0)) reader->fail_field("seconds", "is no time; expected a number above 0");
+  return time;
+}
+
 std::map<std::string, std::map<std::string, double>> parse_slowdown(const nlohmann::json& json,
                                                                     const std::string& name) {
   const auto resources = {"cpu", "disk_read", "disk_write", "device", "h2d", "d2h", "net"};
@@ -254,7 +261,7 @@ Machine parse_machine(std::string_view text, const std::string& name) {
          json.type_name());
   const Reader reader(json, name, "",
                       {"version", "name", "measured_at", "cpu", "ram", "disk", "device", "h2d",
-                       "d2h", "net", "ops", "slowdown", "versions"});
+                       "d2h", "net", "ops", "calls", "slowdown", "versions"});
   const std::int64_t version = reader->integer_or("version", kMachineVersion, 1);
   if (version > kMachineVersion)
     fail(ErrorKind::Unsupported, "[{}] written by a newer outsize; got version {}; expected {}",
@@ -270,6 +277,8 @@ Machine parse_machine(std::string_view text, const std::string& name) {
   machine.d2h = parse_link(reader, "d2h", name);
   machine.net = parse_link(reader, "net", name);
   for (const nlohmann::json& item : reader.list("ops")) machine.ops.push_back(parse_op(item, name));
+  for (const nlohmann::json& item : reader.list("calls"))
+    machine.calls.push_back(parse_call(item, name));
   if (reader->has("slowdown")) machine.slowdown = parse_slowdown(reader.value("slowdown"), name);
   if (!reader->has("versions")) return machine;
   const Reader versions(reader.value("versions"), name, "versions.",

@@ -129,6 +129,8 @@ std::string machine_json(const Machine& machine) {
   put(json, "net", machine.net);
   json["ops"] = Json::array();
   for (const OpRate& rate : machine.ops) json["ops"].push_back(to_json(rate));
+  for (const CallTime& time : machine.calls)
+    json["calls"].push_back({{"call", time.call}, {"seconds", time.seconds}});
   json["slowdown"] = machine.slowdown;
   json["versions"] = {{"outsize", machine.versions.outsize},
                       {"onednn", machine.versions.onednn},

@@ -14,7 +14,10 @@
 namespace outsize {
 
 RandomRun::RandomRun(const RandomRunOptions& options)
-    : options_(options), dtype_(parse_dtype(options.dtype)), model_(open_model(options.config)) {
+    : RandomRun(options, open_model(options.config)) {}
+
+RandomRun::RandomRun(const RandomRunOptions& options, std::unique_ptr<Model> model)
+    : options_(options), dtype_(parse_dtype(options.dtype)), model_(std::move(model)) {
   const std::int64_t rows = options.microbatch > 0
                                 ? options.microbatch
                                 : default_microbatch(options.length, options.batch);
@@ -22,27 +25,38 @@ RandomRun::RandomRun(const RandomRunOptions& options)
     fail(ErrorKind::InvalidArgument,
          "[bench] microbatch does not divide batch; got {}; expected a divisor of {}", rows,
          options.batch);
-  const int accumulation = static_cast<int>(options.batch / rows);
+  accumulation_ = static_cast<int>(options.batch / rows);
   std::optional<Machine> machine;
   if (!options.machine.empty()) machine = read_machine(options.machine);
   PlanningOptions planning{.machine = machine ? &*machine : nullptr, .clips = options.clip > 0};
   if (options.memory > 0) {
     planning.budget_bytes = arena_budget(options.memory);
-    planning.may_use_disk = true;
-    planning.disk_bytes = free_disk_bytes(options.folder);
+    planning.may_use_disk = !options.folder.empty();
+    if (planning.may_use_disk) planning.disk_bytes = free_disk_bytes(options.folder);
     if (options.store == "ring") planning.store = StoreScheme::ring;
     if (options.store == "two_slots") planning.store = StoreScheme::two_slots;
   }
   engine_ = std::make_unique<TrainingEngine>(
-      *model_, TrainingShape{rows, options.length, accumulation, dtype_, false},
+      *model_, TrainingShape{rows, options.length, accumulation_, dtype_, false},
       OptimizerOptions{.name = options.optimizer}, planning);
   if (machine) forecast_.emplace(engine_->plan(), *machine);
   if (engine_->durable()) make_folder();
   engine_->allocate(own_folder_);
   engine_->randomise(1);
   if (engine_->durable()) engine_->commit(0, "");
-  for (int m = 0; m < accumulation; ++m)
-    batches_.push_back(random_batch(rows, static_cast<std::uint64_t>(m)));
+  make_batches();
+}
+
+void RandomRun::set_target_every(std::int64_t every) {
+  options_.target_every = every;
+  make_batches();
+}
+
+void RandomRun::make_batches() {
+  batches_.clear();
+  targets_ = 0;
+  for (int m = 0; m < accumulation_; ++m)
+    batches_.push_back(random_batch(options_.batch / accumulation_, static_cast<std::uint64_t>(m)));
   for (const Batch& batch : batches_) targets_ += batch.target_tokens;
 }
 

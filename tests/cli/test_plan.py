@@ -56,7 +56,8 @@ class Plan(ProgramTest):
         self.assertIn(plan["forecast"]["limit"], ("cpu", "disk_read", "disk_write", "waiting"))
         self.assertGreater(plan["disk_bytes_by_kind"]["optimizer"], 0)
         changes = {row["change"]: row for row in plan["explanation"]["changes"]}
-        self.assertEqual(list(changes), ["+1 GiB RAM", "a disk twice as fast", "moments in bf16"])
+        self.assertEqual(list(changes), ["+1 GiB RAM", "a disk twice as fast", "moments in bf16",
+                                         "no clipping"])
         self.assertLess(changes["a disk twice as fast"]["share"], 1)
         for change in changes.values():  # each is what planning it says
             if change["setting"]:
@@ -66,6 +67,34 @@ class Plan(ProgramTest):
         for word in ("limit    ", "next: ", "more     ", "+1 GiB RAM", "planned  in", "\ndisk  ",
                      "TFLOP/s", "GB/s"):
             self.assertIn(word, text)
+
+    def test_ops_of_a_run_at_their_own_sizes(self):
+        said = self.refused(3, "profile", "--run", self.config, "--out", self.machine,
+                            says=("measured otherwise",)).err
+        threads, isa = re.search(r"expected (\d+), (\w+);", said).groups()
+        machine = {**MACHINE, "cpu": {**MACHINE["cpu"], "cores": int(threads), "isa": isa}}
+        self.machine.write_text(json.dumps(machine))
+        before = self.plan()["predicted_seconds"]
+        told = self.ok("profile", "--run", self.config, "--out", self.machine).out
+        calls = json.loads(self.machine.read_text())["calls"]
+        self.assertIn(f"{len([c for c in calls if 'lm_loss_grad' not in c['call']])}", told)
+        # Every op of a training step, a head with few targets among them; of no other run.
+        names = {call["call"].split("{")[0] for call in calls}
+        self.assertLessEqual({"embedding", "rms_norm", "rope", "linear", "attention",
+                              "attention_grad", "linear_grad_weight", "lm_loss_grad"}, names)
+        self.assertGreater(len([c for c in calls if c["call"].startswith("lm_loss_grad")]), 1)
+        # These go before rates.
+        priced = self.plan()["predicted_seconds"]
+        self.assertNotEqual(priced, before)
+        machine = json.loads(self.machine.read_text())
+        for call in machine["calls"]:
+            call["seconds"] *= 100
+        self.machine.write_text(json.dumps(machine))
+        self.assertGreater(self.plan()["predicted_seconds"], priced)
+        # Measured again they are replaced, not added to.
+        self.ok("profile", "--run", self.config, "--out", self.machine)
+        self.assertEqual(len(json.loads(self.machine.read_text())["calls"]), len(calls))
+        self.refused(2, "profile", "--set", "train.clip=0")
 
     def test_curve_over_memory(self):
         picture = self.work / "curve.svg"

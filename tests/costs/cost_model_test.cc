@@ -51,6 +51,15 @@ Machine machine_with_grid() {
   return machine;
 }
 
+TEST(CostModel, WhatWasMeasuredGoesBeforeRates) {
+  Machine machine = machine_with_grid();
+  const OpCall known = add_call(3, 5), other = add_call(3, 6);
+  const double by_rates = CostModel(machine).seconds(other);
+  machine.calls = {{to_string(known), 0.25}};
+  EXPECT_EQ(CostModel(machine).seconds(known), 0.25);
+  EXPECT_EQ(CostModel(machine).seconds(other), by_rates);
+}
+
 TEST(CostModel, MoreWorkNeverCostsLess) {
   for (const Machine& machine : {bare_machine(), machine_with_grid()}) {
     const CostModel costs(machine);

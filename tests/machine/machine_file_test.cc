@@ -46,6 +46,7 @@ Machine sample() {
   machine.h2d = LinkMachine{{25, 24, 26}, 1e-5};
   machine.net = LinkMachine{{12, 12, 12}, 0};
   machine.ops = {{"rms_norm", "f32", 256, {{1, 2, 3e-6}, {4, 5, 6e-6}}}};
+  machine.calls = {{"add{}(f32[2]) -> f32[2]", 7e-6}};
   machine.slowdown["cpu"]["disk_read"] = 1.25;
   machine.versions = {"0.1.0", "2.6.3", "GCC", "Linux"};
   return machine;
@@ -89,6 +90,8 @@ TEST(MachineFile, ReadsWhatItWrites) {
   EXPECT_EQ(again.h2d->gb_per_second.p10, 24);
   EXPECT_FALSE(again.d2h);
   EXPECT_EQ(again.ops.at(0).points.at(1).seconds, 6e-6);
+  EXPECT_EQ(again.calls.at(0).call, "add{}(f32[2]) -> f32[2]");
+  EXPECT_EQ(again.calls.at(0).seconds, 7e-6);
   EXPECT_EQ(again.slowdown.at("cpu").at("disk_read"), 1.25);
 }
 
@@ -111,6 +114,8 @@ TEST(MachineFile, RefusesMeasurementsThatMakeNoSense) {
   EXPECT_THAT(refusal(op("[[1, 0, 2], [2, 0, 1]]")), HasSubstr("to ascend"));
   EXPECT_THAT(refusal(op("[[0, 0, 1]]")), HasSubstr("work > 0"));
   EXPECT_THAT(refusal(op("[[1, 1]]")), HasSubstr("no list of"));
+  EXPECT_THAT(refusal(more("\"calls\": [{\"call\": \"add\", \"seconds\": 0}]")),
+              HasSubstr("above 0"));
   EXPECT_THAT(refusal(with("\"read_gb", "\"points\": [{\"kind\": \"fast\"}], \"read_gb")),
               HasSubstr("expected read, write or mixed"));
 }
