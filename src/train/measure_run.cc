@@ -16,7 +16,7 @@
 namespace outsize {
 namespace {
 
-constexpr int kSteps = 2;  // measured, after one more
+constexpr int kSteps = 3;  // measured, after one more
 // Of the layers' weights: so many do not wait in a cache for the next step.
 constexpr std::int64_t kWeightBytes = 256 << 20;
 

@@ -77,12 +77,15 @@ template <int kVectors, class Init, class Done>
 OUTSIZE_INLINE void finish_tile_pair(const TilePair& pair, Init init, Done done) {
   for (int64_t i = 0; i < pair.rows; i += kTileRows) {
     f32x16 acc[kTileRows][kVectors];
-    init(acc, pair.row + i, pair.vector);
+    constexpr bool kAdds = !__is_same(Init, Clear);
+    if constexpr (kAdds) init(acc, pair.row + i, pair.vector);
 #pragma GCC unroll 4
     for (int row = 0; row < kTileRows; ++row)
 #pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v)
-        acc[row][v] += load(pair.products + (i + row) * kTilePair + v * kLanes);
+      for (int v = 0; v < kVectors; ++v) {
+        const f32x16 product = load(pair.products + (i + row) * kTilePair + v * kLanes);
+        acc[row][v] = kAdds ? acc[row][v] + product : product;
+      }
     done(acc, pair.row + i, pair.vector);
   }
 }

@@ -29,12 +29,19 @@ struct Sizes {
 template <class T>
 constexpr int64_t kRowWords = kBlock / Words<T>::kDepth;
 
+// Blocks of queries that add to the sums of a block of keys at one go: see kKeys.
+template <class T>
+constexpr int64_t kGroup = kKeys<T> / kBlock;
+template <class T>
+constexpr int64_t kGroupWords = kGroup<T>* kRowWords<T>;
+
 // A block of queries of one head.
 struct Queries {
   float *q_lanes, *dout_lanes, *q_tokens, *dout_tokens;
   float* dq;               // [head_dim][kBlock], unscaled
   float *log_sum, *delta;  // log_sum in powers of two
   int64_t begin, count;
+  int64_t column;  // words: where its weights begin in the rows of its group
   Sight sight;
 };
 
@@ -43,19 +50,23 @@ struct Buffers {
   Buffers(const AttentionShape& shape, void* base) : scratch(base) {
     const Sizes<T> sizes(shape);
     const int64_t tokens = kRowWords<T> * sizes.width;
-    key_rows = scratch.take(sizes.words * kBlock);
-    value_rows = scratch.take(sizes.words * kBlock);
-    key_elements = scratch.take(tokens);
-    weights = scratch.take(kBlock * kBlock);
-    dscores = scratch.take(kRowWords<T> * kBlock);
+    key_rows = scratch.take(sizes.words * kKeys<T>);
+    value_rows = scratch.take(sizes.words * kKeys<T>);
+    key_elements = scratch.take(kKeys<T> / Words<T>::kDepth * sizes.width);
+    weights = scratch.take(kKeys<T> * kBlock);
+    dscores = scratch.take(kKeys<T> / Words<T>::kDepth * kBlock);
     // One f32 per word: the plain weights are their own words.
-    weight_rows = Words<T>::kPairs ? scratch.take(kRowWords<T> * kBlock) : weights;
-    dscore_rows = Words<T>::kPairs ? scratch.take(kRowWords<T> * kBlock) : dscores;
+    weight_rows = Words<T>::kPairs ? scratch.take(kGroupWords<T> * kKeys<T>) : weights;
+    dscore_rows = Words<T>::kPairs ? scratch.take(kGroupWords<T> * kKeys<T>) : dscores;
+    // A group's tokens follow each other.
+    float* q_tokens = scratch.take(kAttentionSpanBlocks * tokens);
+    float* dout_tokens = scratch.take(kAttentionSpanBlocks * tokens);
     for (Queries& block : span) {
       block.q_lanes = scratch.take(sizes.words * kBlock);
       block.dout_lanes = scratch.take(sizes.words * kBlock);
-      block.q_tokens = scratch.take(tokens);
-      block.dout_tokens = scratch.take(tokens);
+      const int64_t before = (&block - span) * tokens;
+      block.q_tokens = q_tokens + before;
+      block.dout_tokens = dout_tokens + before;
       block.dq = scratch.take(sizes.rows * kBlock);
       block.log_sum = scratch.take(kBlock);
       block.delta = scratch.take(kBlock);
@@ -114,12 +125,13 @@ struct TakeScores {
       const f32x16 log_sum = load(block.log_sum + lane);
 #pragma GCC unroll 4
       for (int i = 0; i < kTileRows; ++i) {
-        f32x16 score = acc[i][v] * scale;
-        if constexpr (kMasked) score = mask_score(bounds, vector + v, r + i, score);
-        const f32x16 weight = exp2(score - log_sum);
+        f32x16 above = fma(acc[i][v], splat(scale), -log_sum);
+        if constexpr (kMasked) above = mask_score(bounds, vector + v, r + i, above);
+        const f32x16 weight = exp2(above);
         store(buffers.weights + (r + i) * kBlock + lane, weight);
         if constexpr (Words<T>::kPairs)
-          store_lanes<true>(buffers.weight_rows + (r + i) * kRowWords<T>, lane, weight);
+          store_lanes<true>(buffers.weight_rows + (r + i) * kGroupWords<T> + block.column, lane,
+                            weight);
       }
     }
   }
@@ -146,9 +158,9 @@ struct TakeWeightGradients {
         store_row_pair<kPairs>(buffers.dscores + (r + i) / Words<T>::kDepth * kBlock + lane, kBlock,
                                a, b);
         if constexpr (kPairs) {
-          float* rows = buffers.dscore_rows + (r + i) * kRowWords<T>;
+          float* rows = buffers.dscore_rows + (r + i) * kGroupWords<T> + block.column;
           store_lanes<true>(rows, lane, a);
-          store_lanes<true>(rows + kRowWords<T>, lane, b);
+          store_lanes<true>(rows + kGroupWords<T>, lane, b);
         }
       }
     }
@@ -191,12 +203,22 @@ void add_to_keys(const Sizes<T>& sizes, const Tile& tile, const float* rows, con
     const int64_t word = tile.slice[i].begin * kLanes / Words<T>::kDepth;
     const int64_t words = tile.vectors * kLanes / Words<T>::kDepth - word;
     float* to = sums + key * stride;
-    multiply<Words<T>::kPairs>({rows + key * kRowWords<T> + word, kRowWords<T>, 1},
+    multiply<Words<T>::kPairs>({rows + key * kGroupWords<T> + word, kGroupWords<T>, 1},
                                {tokens + word * sizes.width, sizes.width}, words,
                                tile.slice[i].keys - key, 0, sizes.vectors, From{to, stride},
                                To{to, stride});
     key = round_up(tile.slice[i].keys, kTileRows);
   }
+}
+
+// The same of whole blocks of queries, for a whole block of keys.
+template <class T>
+void add_group_to_keys(const Sizes<T>& sizes, int64_t blocks, const float* rows,
+                       const float* tokens, float* sums) {
+  const int64_t stride = sizes.vectors * kLanes;
+  multiply<Words<T>::kPairs>({rows, kGroupWords<T>, 1}, {tokens, sizes.width},
+                             blocks * kRowWords<T>, kKeys<T>, 0, sizes.vectors, From{sums, stride},
+                             To{sums, stride});
 }
 
 // dq[element][query] += Kᵀ·dscores.
@@ -246,31 +268,60 @@ void start_queries(const AttentionBackward& args, const Sizes<T>& sizes, int64_t
 }
 
 template <class T>
-void pack_keys(const AttentionBackward& args, const Sizes<T>& sizes, const Buffers<T>& buffers,
-               int64_t kv_head, int64_t begin, int64_t count) {
-  const AttentionShape& shape = args.row.shape;
-  const int64_t stride = shape.kv_heads * shape.head_dim;
-  const int64_t offset = begin * stride + kv_head * shape.head_dim;
-  const Tokens<T> k{static_cast<const T*>(args.row.k) + offset, stride, count, shape.head_dim};
-  const Tokens<T> v{static_cast<const T*>(args.row.v) + offset, stride, count, shape.head_dim};
-  const int64_t rows = round_up(count, kTileRows);
-  pack_rows(k, rows, buffers.key_rows, sizes.words);
-  pack_rows(v, rows, buffers.value_rows, sizes.words);
-  pack_elements(k, rows, buffers.key_elements, sizes.width);
+void pack_keys(const Sizes<T>& sizes, const Buffers<T>& buffers, const KeyTokens<T>& tokens) {
+  const int64_t rows = round_up(tokens.k.count, kTileRows);
+  pack_rows(tokens.k, rows, buffers.key_rows, sizes.words);
+  pack_rows(tokens.v, rows, buffers.value_rows, sizes.words);
+  pack_elements(tokens.k, rows, buffers.key_elements, sizes.width);
 }
 
-// A block of queries meets a block of keys, whose dk and dv begin there.
+// A block of queries meets a block of keys: weights, their gradients, and dq.
 template <class T>
-void meet(const Sizes<T>& sizes, const Buffers<T>& buffers, const Queries& block, int64_t key,
-          float scale, float* dk, float* dv) {
-  const Tile tile = tile_of(block.sight, key, block.count);
+Tile meet(const Sizes<T>& sizes, const Buffers<T>& buffers, const Queries& block, int64_t key,
+          float scale) {
+  const Tile tile = tile_of<T>(block.sight, key, block.count);
   Bounds bounds;
   if (tile.masked) set_bounds(block.sight, key, bounds);
   weigh_block(sizes, buffers, block, tile, bounds, scale);
   differentiate_weights(sizes, buffers, block, tile);
-  add_to_keys(sizes, tile, buffers.weight_rows, block.dout_tokens, dv);
-  add_to_keys(sizes, tile, buffers.dscore_rows, block.q_tokens, dk);
   add_to_queries(sizes, buffers, block, tile);
+  return tile;
+}
+
+// Every query of the block, every key, nothing left out.
+template <class T>
+bool meets_whole(const Queries& block, int64_t key) {
+  if (!sees<T>(block.sight, key)) return false;
+  const Tile tile = tile_of<T>(block.sight, key, block.count);
+  return tile.slices == 1 && tile.keys == kKeys<T> && tile.vectors * kLanes == kBlock;
+}
+
+// The blocks of a span meet a block of keys, whose dk and dv begin there.
+template <class T>
+void meet_span(const Sizes<T>& sizes, Buffers<T>& buffers, int64_t blocks, int64_t key, float scale,
+               float* dk, float* dv) {
+  for (int64_t b = 0; b < blocks;) {
+    Queries* group = buffers.span + b;
+    int64_t whole = 0;
+    while (whole < smaller(kGroup<T>, blocks - b) && meets_whole<T>(group[whole], key)) {
+      group[whole].column = whole * kRowWords<T>;
+      meet(sizes, buffers, group[whole], key, scale);
+      ++whole;
+    }
+    if (whole > 0) {
+      add_group_to_keys(sizes, whole, buffers.weight_rows, group->dout_tokens, dv);
+      add_group_to_keys(sizes, whole, buffers.dscore_rows, group->q_tokens, dk);
+      b += whole;
+      continue;
+    }
+    if (sees<T>(group->sight, key)) {
+      group->column = 0;
+      const Tile tile = meet(sizes, buffers, *group, key, scale);
+      add_to_keys(sizes, tile, buffers.weight_rows, group->dout_tokens, dv);
+      add_to_keys(sizes, tile, buffers.dscore_rows, group->q_tokens, dk);
+    }
+    ++b;
+  }
 }
 
 template <class T>
@@ -294,16 +345,14 @@ void backward_span(const AttentionBackward& args, const Sizes<T>& sizes, Buffers
     block.begin = begin + b * kBlock;
     block.count = smaller(kBlock, end - block.begin);
     block.sight = sight_of(args.row, block.begin, block.begin + block.count);
-    first_key = smaller(first_key, first_key_block(block.sight));
+    first_key = smaller(first_key, first_key_block<T>(block.sight));
     start_queries<T>(args, sizes, head, block);
   }
   const int64_t last_key = args.row.past + end - 1;
-  for (int64_t j = first_key; j <= last_key; j += kBlock) {
-    pack_keys(args, sizes, buffers, kv_head, j, smaller(kBlock, last_key + 1 - j));
+  for (int64_t j = first_key; j <= last_key; j += kKeys<T>) {
+    pack_keys(sizes, buffers, key_tokens<T>(args.row, kv_head, j, last_key));
     const int64_t at = j * sizes.vectors * kLanes;
-    for (int64_t b = 0; b < blocks; ++b)
-      if (sees(buffers.span[b].sight, j))
-        meet(sizes, buffers, buffers.span[b], j, args.row.shape.scale * kLog2E, dk + at, dv + at);
+    meet_span(sizes, buffers, blocks, j, args.row.shape.scale * kLog2E, dk + at, dv + at);
   }
   for (int64_t b = 0; b < blocks; ++b) write_queries<T>(args, head, buffers.span[b]);
 }

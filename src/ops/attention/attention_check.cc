@@ -19,6 +19,9 @@ AttentionShape attention_shape(const char* op, const Attrs& attrs) {
   if (shape.head_dim < 2 || shape.head_dim > kMax || shape.head_dim % 2 != 0)
     fail(ErrorKind::InvalidArgument, "[{}] wrong head_dim; got {}; expected an even number", op,
          shape.head_dim);
+  if (!(shape.scale > 0))  // kernels take the highest product for the highest score
+    fail(ErrorKind::InvalidArgument, "[{}] wrong scale; got {}; expected a number above 0", op,
+         shape.scale);
   if (shape.window < 0)
     fail(ErrorKind::InvalidArgument, "[{}] wrong window; got {}; expected 0 (none) or more", op,
          shape.window);

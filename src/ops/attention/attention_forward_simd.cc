@@ -40,9 +40,9 @@ template <class T>
 struct Buffers {
   Buffers(const AttentionShape& shape, void* base) : scratch(base) {
     const Sizes<T> sizes(shape);
-    keys = scratch.take(kBlock * sizes.words);
-    values = scratch.take(kBlock / Words<T>::kDepth * sizes.width);
-    weights = scratch.take(kBlock / Words<T>::kDepth * kBlock);
+    keys = scratch.take(kKeys<T> * sizes.words);
+    values = scratch.take(kKeys<T> / Words<T>::kDepth * sizes.width);
+    weights = scratch.take(kKeys<T> / Words<T>::kDepth * kBlock);
     const int64_t blocks = attention_span(shape) / kBlock;
     states = scratch.take(head_words(sizes) * blocks * (shape.heads / shape.kv_heads));
   }
@@ -59,7 +59,8 @@ struct Buffers {
   float *keys, *values, *weights, *states;
 };
 
-// Scores of a block are scale·K·Qᵀ in powers of two; the highest of them per query.
+// Scores of a block are scale·K·Qᵀ in powers of two; the highest of them per query, and where none
+// is masked the highest product in its place.
 template <bool kMasked>
 struct TakeHighest {
   const Bounds& bounds;
@@ -74,8 +75,8 @@ struct TakeHighest {
       f32x16 high = load(lanes);
 #pragma GCC unroll 4
       for (int i = 0; i < kTileRows; ++i) {
-        f32x16 score = acc[i][v] * scale;
-        if constexpr (kMasked) score = mask_score(bounds, vector + v, r + i, score);
+        f32x16 score = acc[i][v];
+        if constexpr (kMasked) score = mask_score(bounds, vector + v, r + i, score * scale);
         high = max(high, score);
       }
       store(lanes, high);
@@ -101,14 +102,14 @@ struct TakeWeights {
       f32x16 sum = load(sums + lane), high = load(highest + lane);
 #pragma GCC unroll 2
       for (int i = 0; i < kTileRows; i += 2) {
-        f32x16 a = acc[i][v] * scale, b = acc[i + 1][v] * scale;
+        f32x16 a = acc[i][v], b = acc[i + 1][v];
         if constexpr (kMasked) {
-          a = mask_score(bounds, vector + v, r + i, a);
-          b = mask_score(bounds, vector + v, r + i + 1, b);
+          a = mask_score(bounds, vector + v, r + i, a * scale);
+          b = mask_score(bounds, vector + v, r + i + 1, b * scale);
         }
         high = max(high, max(a, b));
-        a = exp2(a - top);
-        b = exp2(b - top);
+        a = exp2(kMasked ? a - top : fma(a, scale, -top));
+        b = exp2(kMasked ? b - top : fma(b, scale, -top));
         sum += a + b;
         store_row_pair<Words<T>::kPairs>(
             buffers.weights + (r + i) / Words<T>::kDepth * kBlock + lane, kBlock, a, b);
@@ -156,17 +157,23 @@ void weigh_block(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadSta
       store(sums + lane, zero());
     }
   };
+  const auto raise = [&] {
+    if constexpr (!kMasked)
+      for (int64_t lane = 0; lane < kBlock; lane += kLanes)
+        store(highest + lane, load(highest + lane) * scale);
+    return raise_tops(head, slice, highest, rescale);
+  };
   for (int64_t lane = 0; lane < kBlock; lane += kLanes) store(rescale + lane, splat(1.0f));
   if (head.sum[slice.begin * kLanes] == 0.0f) {  // most likely no query has seen a key
     start();
     multiply_keys(sizes, buffers, head, slice, TakeHighest<kMasked>{bounds, scale, highest});
-    raise_tops(head, slice, highest, rescale);
+    raise();
   }
   do {
     start();
     multiply_keys(sizes, buffers, head, slice,
                   TakeWeights<T, kMasked>{buffers, head, bounds, scale, highest, sums});
-  } while (raise_tops(head, slice, highest, rescale));
+  } while (raise());
   for (int64_t lane = slice.begin * kLanes; lane < slice.end * kLanes; lane += kLanes)
     store(head.sum + lane, load(head.sum + lane) + load(sums + lane));
 }
@@ -243,16 +250,10 @@ void meet(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& hea
 }
 
 template <class T>
-void pack_keys(const AttentionForward& args, const Sizes<T>& sizes, const Buffers<T>& buffers,
-               int64_t kv_head, int64_t begin, int64_t count) {
-  const AttentionShape& shape = args.row.shape;
-  const int64_t stride = shape.kv_heads * shape.head_dim;
-  const int64_t offset = begin * stride + kv_head * shape.head_dim;
-  const int64_t rows = round_up(count, kTileRows);
-  const T *k = static_cast<const T*>(args.row.k) + offset,
-          *v = static_cast<const T*>(args.row.v) + offset;
-  pack_rows(Tokens<T>{k, stride, count, shape.head_dim}, rows, buffers.keys, sizes.words);
-  pack_elements(Tokens<T>{v, stride, count, shape.head_dim}, rows, buffers.values, sizes.width);
+void pack_keys(const Sizes<T>& sizes, const Buffers<T>& buffers, const KeyTokens<T>& tokens) {
+  const int64_t rows = round_up(tokens.k.count, kTileRows);
+  pack_rows(tokens.k, rows, buffers.keys, sizes.words);
+  pack_elements(tokens.v, rows, buffers.values, sizes.width);
 }
 
 template <class T>
@@ -269,17 +270,17 @@ void forward(const AttentionForward& args, int64_t kv_head, int64_t begin, int64
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t from = begin + b * kBlock, to = smaller(from + kBlock, end);
     sight[b] = sight_of(args.row, from, to);
-    first_keys = smaller(first_keys, first_key_block(sight[b]));
+    first_keys = smaller(first_keys, first_key_block<T>(sight[b]));
     for (int64_t h = 0; h < group; ++h)
       start_head<T>(args, sizes, kv_head * group + h, from, to,
                     buffers.state(sizes, b * group + h));
   }
   const int64_t last_key = args.row.past + end - 1;
-  for (int64_t j = first_keys; j <= last_key; j += kBlock) {
-    pack_keys(args, sizes, buffers, kv_head, j, smaller(kBlock, last_key + 1 - j));
+  for (int64_t j = first_keys; j <= last_key; j += kKeys<T>) {
+    pack_keys(sizes, buffers, key_tokens<T>(args.row, kv_head, j, last_key));
     for (int64_t b = 0; b < blocks; ++b) {
-      if (!sees(sight[b], j)) continue;
-      const Tile tile = tile_of(sight[b], j, smaller(kBlock, end - begin - b * kBlock));
+      if (!sees<T>(sight[b], j)) continue;
+      const Tile tile = tile_of<T>(sight[b], j, smaller(kBlock, end - begin - b * kBlock));
       Bounds bounds;
       if (tile.masked) set_bounds(sight[b], j, bounds);
       for (int64_t h = 0; h < group; ++h)

@@ -34,6 +34,24 @@ OUTSIZE_INLINE Sight sight_of(const AttentionRow& row, int64_t begin, int64_t en
   return sight;
 }
 
+// A block of keys and values of one kv head, where they lie.
+template <class T>
+struct KeyTokens {
+  Tokens<T> k, v;
+};
+
+// The block that begins there, up to the last key.
+template <class T>
+OUTSIZE_INLINE KeyTokens<T> key_tokens(const AttentionRow& row, int64_t kv_head, int64_t begin,
+                                       int64_t last_key) {
+  const AttentionShape& shape = row.shape;
+  const int64_t stride = shape.kv_heads * shape.head_dim;
+  const int64_t offset = begin * stride + kv_head * shape.head_dim;
+  const int64_t count = smaller(kKeys<T>, last_key + 1 - begin);
+  return {{static_cast<const T*>(row.k) + offset, stride, count, shape.head_dim},
+          {static_cast<const T*>(row.v) + offset, stride, count, shape.head_dim}};
+}
+
 // Lane vectors [begin, end) of a block of queries against the first `keys` keys of a block of keys.
 struct Slice {
   int64_t begin, end, keys;
@@ -50,20 +68,23 @@ struct Tile {
 };
 
 // Blocks lie on a grid from key 0, so what is skipped never changes how the rest is summed.
+template <class T>
 OUTSIZE_INLINE int64_t first_key_block(const Sight& sight) {
-  return sight.lowest_first / kBlock * kBlock;
+  return sight.lowest_first / kKeys<T> * kKeys<T>;
 }
 
+template <class T>
 OUTSIZE_INLINE bool sees(const Sight& sight, int64_t begin) {
-  return begin <= sight.highest_last && sight.lowest_first < begin + kBlock;
+  return begin <= sight.highest_last && sight.lowest_first < begin + kKeys<T>;
 }
 
 // For a block of keys that the queries see.
+template <class T>
 OUTSIZE_INLINE Tile tile_of(const Sight& sight, int64_t begin, int64_t queries) {
   constexpr int64_t kHalf = kBlock / kLanes / 2;
   Tile tile;
   tile.begin = begin;
-  tile.keys = smaller(kBlock, sight.highest_last + 1 - begin);
+  tile.keys = smaller(kKeys<T>, sight.highest_last + 1 - begin);
   tile.vectors = (queries + kLanes - 1) / kLanes;
   // Rows up to a whole register tile are computed and must weigh nothing.
   tile.masked = begin < sight.highest_first || begin + tile.keys - 1 > sight.lowest_last ||
@@ -85,10 +106,11 @@ struct Bounds {
 };
 
 OUTSIZE_INLINE void set_bounds(const Sight& sight, int64_t begin, Bounds& bounds) {
+  constexpr int64_t kBeyond = 4 * kBlock;  // any key of a block
   for (int64_t lane = 0; lane < kBlock; ++lane) {
     const int64_t first = sight.first[lane] - begin, last = sight.last[lane] - begin;
-    bounds.first[lane] = static_cast<float>(smaller(first, 2 * kBlock));
-    bounds.last[lane] = static_cast<float>(smaller(last, 2 * kBlock));
+    bounds.first[lane] = static_cast<float>(smaller(first, kBeyond));
+    bounds.last[lane] = static_cast<float>(smaller(last, kBeyond));
   }
 }
 

@@ -10,7 +10,7 @@
 
 namespace outsize::OUTSIZE_ISA {
 
-// Tokens per block of queries and of keys.
+// Tokens per block of queries.
 constexpr int kBlock = 64;
 // Register tile: kTileRows x kTileVectors accumulators of 16 lanes leave room for the operands.
 constexpr int kTileRows = 4;
@@ -30,6 +30,15 @@ struct Words {
 #endif
   static constexpr int kDepth = kPairs ? 2 : 1;  // elements per word
 };
+
+// Tokens per block of keys. Between products on tile registers, which follow from one another, the
+// registers wait: twice as many keys wait half as often.
+template <class T>
+#if OUTSIZE_ISA_amx
+constexpr int kKeys = Words<T>::kPairs ? 2 * kBlock : kBlock;
+#else
+constexpr int kKeys = kBlock;
+#endif
 
 OUTSIZE_INLINE int64_t round_up(int64_t x, int64_t step) {
   return (x + step - 1) / step * step;
@@ -61,13 +70,20 @@ class Scratch {
 // stays.
 OUTSIZE_INLINE f32x16 exp2(f32x16 x) {
 #if OUTSIZE_ISA_avx512
-  f32x16 n;
-  n.part[0] = _mm512_roundscale_ps(x.part[0], 0x08);
+  // What is above the whole number below x; scaling takes that number of x itself.
+  f32x16 r;
+  r.part[0] = _mm512_reduce_ps(x.part[0], _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  f32x16 p = splat(1.86713063e-3f);
+  p = fma(p, r, splat(9.01702885e-3f));
+  p = fma(p, r, splat(5.57999127e-2f));
+  p = fma(p, r, splat(2.40164444e-1f));
+  p = fma(p, r, splat(6.93151295e-1f));
+  p = fma(p, r, splat(1.0f));
+  return scale_by_power_of_two(p, x);
 #else
   x = max(splat(-160.0f), x);  // this order of operands lets NaN through
   const f32x16 magic = splat(12582912.0f);
   const f32x16 n = (x + magic) - magic;
-#endif
   const f32x16 r = x - n;
   f32x16 p = splat(1.32647273e-3f);
   p = fma(p, r, splat(9.67151299e-3f));
@@ -76,6 +92,7 @@ OUTSIZE_INLINE f32x16 exp2(f32x16 x) {
   p = fma(p, r, splat(6.93147004e-1f));
   p = fma(p, r, splat(1.0f));
   return scale_by_power_of_two(p, n);
+#endif
 }
 
 // ---- The product --------------------------------------------------------------------------------
@@ -126,6 +143,15 @@ OUTSIZE_INLINE void multiply_panel(Rows a, Columns b, int64_t depth, int64_t row
   }
 }
 
+// The `init` of products that start from nothing.
+struct Clear {
+  template <class Acc>
+  [[gnu::always_inline]] inline void operator()(Acc& acc, int64_t, int64_t) const {
+    for (auto& row : acc)
+      for (f32x16& x : row) x = zero();
+  }
+};
+
 }  // namespace outsize::OUTSIZE_ISA
 
 #if OUTSIZE_ISA_amx
@@ -140,15 +166,6 @@ using MatrixUnit = TileRegisters;
 #else
 struct MatrixUnit {};
 #endif
-
-// The `init` of products that start from nothing.
-struct Clear {
-  template <class Acc>
-  [[gnu::always_inline]] inline void operator()(Acc& acc, int64_t, int64_t) const {
-    for (auto& row : acc)
-      for (f32x16& x : row) x = zero();
-  }
-};
 
 // C = init + A·B for `rows` rows (rounded up to kTileRows) and lane vectors [begin, end). `init`
 // fills and `done` takes the accumulators of one tile: (acc[kTileRows][n], first row, first
@@ -268,7 +285,7 @@ OUTSIZE_INLINE void pack_tokens(Tokens<T> x, int64_t rows, float* out, int64_t w
   pack_rows(x, rows, out, width);
 }
 
-// Elements as rows, for Rows with the sum over tokens, in at most kBlock / depth * width words.
+// Elements as rows, for Rows with the sum over tokens, in at most kKeys / depth * width words.
 // Tokens from `count` up to `rows` become zeros.
 template <class T>
 OUTSIZE_INLINE void pack_elements(Tokens<T> x, int64_t rows, float* out, int64_t width) {
@@ -286,10 +303,10 @@ OUTSIZE_INLINE void pack_elements(Tokens<T> x, int64_t rows, float* out, int64_t
         }
         transpose(low);
         transpose(high);
-        float* to = out + d * (kBlock / 2) + r / 2;
+        float* to = out + d * (kKeys<T> / 2) + r / 2;
         for (int i = 0; i < kLanes; ++i) {
-          store(to + i * (kBlock / 2), low[i]);
-          store(to + (kLanes + i) * (kBlock / 2), high[i]);
+          store(to + i * (kKeys<T> / 2), low[i]);
+          store(to + (kLanes + i) * (kKeys<T> / 2), high[i]);
         }
       }
     return;
@@ -300,7 +317,7 @@ OUTSIZE_INLINE void pack_elements(Tokens<T> x, int64_t rows, float* out, int64_t
 template <class T>
 OUTSIZE_INLINE Rows element_rows(const float* packed, int64_t width) {
 #if OUTSIZE_ISA_amx
-  if constexpr (Words<T>::kPairs) return {packed, kBlock / 2, 1};
+  if constexpr (Words<T>::kPairs) return {packed, kKeys<T> / 2, 1};
 #endif
   return {packed, 1, width};
 }
