@@ -27,8 +27,8 @@ outsize=$build/src/cli/outsize
 
 if [ $smoke = yes ]; then
   # One small case of each micro-benchmark.
-  for pair in optim:norm attention:gpt2_forward ops:copy matmul:8x768x3072/warm executor:empty \
-    storage:checksums shared_lines:write_over tokenizer:spm; do
+  for pair in optim:norm attention:gpt2_4x512_forward ops:copy matmul:8x768x3072/warm \
+    executor:empty storage:checksums shared_lines:write_over tokenizer:spm; do
     echo "== bench_${pair%:*}"
     "$build/bench/bench_${pair%:*}" --benchmark_min_time=0.001 --benchmark_filter="${pair#*:}"
   done

@@ -50,7 +50,8 @@ def row(name, budget, runs, resident):
           f"| {last['streams']['written_bytes_per_step'] / 1e9:.1f} |", flush=True)
 
 
-def machine_file(args, folder, shapes):
+def machine_file(args, folder, shapes=()):
+    """The one that is given, or one measured now with the shapes' own ops; none for a smoke."""
     if args.machine or args.smoke:
         return args.machine
     path = pathlib.Path(folder) / "machine.json"
