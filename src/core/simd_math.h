@@ -75,6 +75,32 @@ OUTSIZE_INLINE f32x16 exp(f32x16 x) {
   return scale_by_power_of_two(p, n);
 }
 
+// 2^x for x up to 127, relative error below 2e-7; exactly 1 at 0, exactly 0 far below -150; NaN
+// stays.
+OUTSIZE_INLINE f32x16 exp2(f32x16 x) {
+  // 2^n times a polynomial in what is left of x.
+#if OUTSIZE_ISA_avx512
+  // Above the whole number below x, which scaling takes of x itself.
+  constexpr float kTerms[] = {1.86713063e-3f, 9.01702885e-3f, 5.57999127e-2f,
+                              2.40164444e-1f, 6.93151295e-1f, 1.0f};
+  const f32x16 n = x;
+  f32x16 r;
+  OUTSIZE_EACH_PART r.part[i] =
+      _mm512_reduce_ps(x.part[i], _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#else
+  constexpr float kTerms[] = {1.32647273e-3f, 9.67151299e-3f, 5.55073358e-2f,
+                              2.40222424e-1f, 6.93147004e-1f, 1.0f};
+  x = max(splat(-160.0f), x);  // this order of operands lets NaN through
+  const f32x16 magic = splat(12582912.0f);
+  const f32x16 n = (x + magic) - magic;
+  const f32x16 r = x - n;
+#endif
+  f32x16 p = splat(kTerms[0]);
+#pragma GCC unroll 5
+  for (int term = 1; term < 6; ++term) p = fma(p, r, splat(kTerms[term]));
+  return scale_by_power_of_two(p, n);
+}
+
 // 1/(1 + e^-x).
 OUTSIZE_INLINE f32x16 sigmoid(f32x16 x) {
   return 1.0f / (exp(-x) + 1.0f);

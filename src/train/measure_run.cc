@@ -73,7 +73,8 @@ void check_same_machine(const Machine& machine) {
        machine.cpu.cores, machine.cpu.isa, thread_count(), name_of(active_isa()));
 }
 
-void put(Machine& machine, const std::string& call, double seconds) {
+// In place of what the machine knew of the call.
+void set_call(Machine& machine, const std::string& call, double seconds) {
   const auto same = std::find_if(machine.calls.begin(), machine.calls.end(),
                                  [&](const CallTime& time) { return time.call == call; });
   if (same == machine.calls.end())
@@ -82,7 +83,7 @@ void put(Machine& machine, const std::string& call, double seconds) {
     same->seconds = seconds;
 }
 
-// One microbatch more than one only where the run has it: gradients begun, and added to.
+// Two microbatches where the run has several: gradients are begun in one and added to in the other.
 RandomRunOptions options_of(const TrainingShape& shape) {
   RandomRunOptions options;
   options.dtype = name_of(shape.dtype);
@@ -107,7 +108,7 @@ std::vector<OpCostRow> measure_ops(const Model& model, const RandomRunOptions& o
   const CostModel before(machine);
   std::vector<OpCostRow> rows =
       table.rows([&](const OpCall& call) { return before.seconds(call); });
-  for (const OpCostRow& row : rows) put(machine, row.call, row.seconds);
+  for (const OpCostRow& row : rows) set_call(machine, row.call, row.seconds);
   return rows;
 }
 
@@ -132,7 +133,7 @@ void measure_few_targets(const Model& model, const RandomRunOptions& options, Ma
     }
     // The first share is measured better already; the last ones may be the same call.
     for (const auto& [call, seconds] : least)
-      if (done.insert(call).second && price > 0) put(machine, call, seconds);
+      if (done.insert(call).second && price > 0) set_call(machine, call, seconds);
   }
 }
 

@@ -82,6 +82,17 @@ TEST_P(Simd, ElementaryFunctionsAreAccurate) {
   EXPECT_LE(worst_ulps(probe().rsqrt, 1e-9, 1e-3, [](double x) { return 1 / std::sqrt(x); }), 1.5);
 }
 
+TEST_P(Simd, PowersOfTwoAreAccurate) {
+  for (double x = -126; x <= 127; x += 1.0 / 512) {
+    const double want = std::exp2(x), got = one(probe().exp2, static_cast<float>(x));
+    ASSERT_TRUE(std::abs(got - want) <= 2e-7 * want) << x << " " << got << " " << want;
+  }
+  EXPECT_EQ(one(probe().exp2, 0.0f), 1.0f);
+  for (const float far : {-200.0f, -1e9f, -2e30f, -kInfinity})
+    EXPECT_EQ(one(probe().exp2, far), 0.0f) << far;
+  EXPECT_TRUE(std::isnan(one(probe().exp2, kNan)));
+}
+
 TEST_P(Simd, NormalDistributionIsAccurate) {
   for (double x = -12; x <= 12; x += 1.0 / 512) {
     const double want =

@@ -96,40 +96,44 @@ Sample sample(const char* name, std::int64_t heads, std::int64_t kv_heads, std::
 }
 
 std::vector<Sample> samples() {
-  return {sample("nothing", 2, 1, 16, {}),
-          sample("one token", 2, 2, 16, starts({1})),
-          sample("smallest head", 1, 1, 2, starts({5})),
-          sample("odd length", 3, 3, 64, starts({37})),
-          sample("shared heads", 6, 2, 16, starts({29})),
-          sample("one kv head, wide", 4, 1, 256, starts({21})),
-          sample("head_dim 80", 2, 1, 80, starts({19})),
-          sample("head_dim 22", 2, 2, 22, starts({18})),
-          sample("across blocks", 2, 1, 16, starts({197})),
-          sample("documents", 2, 2, 16, starts({3, 70, 1, 64, 9})),
-          sample("padding", 2, 1, 32, starts({40, 1, 1, 1, 1, 1, 1, 1, 1, 1})),
-          sample("short window", 2, 1, 16, starts({150}), 7),
-          sample("window and documents", 2, 1, 16, starts({90, 60}), 66),
-          sample("window beyond the text", 2, 2, 16, starts({33}), 1000),
-          sample("rows", 4, 2, 16, starts({30, 10, 25, 15, 40, 20, 20, 40}), 0, 40)};
+  return {
+      sample("nothing", 2, 1, 16, {}), sample("one token", 2, 2, 16, starts({1})),
+      sample("smallest head", 1, 1, 2, starts({5})), sample("odd length", 3, 3, 64, starts({37})),
+      sample("shared heads", 6, 2, 16, starts({29})),
+      sample("one kv head, wide", 4, 1, 256, starts({21})),
+      sample("head_dim 80", 2, 1, 80, starts({19})), sample("head_dim 22", 2, 2, 22, starts({18})),
+      sample("across blocks", 2, 1, 16, starts({197})),
+      // On tile registers two whole blocks of queries add to a block of keys at one go.
+      sample("whole blocks", 2, 1, 16, starts({325})),
+      sample("whole blocks, window", 2, 2, 16, starts({300}), 170),
+      sample("whole blocks, documents", 1, 1, 32, starts({20, 290})),
+      sample("documents", 2, 2, 16, starts({3, 70, 1, 64, 9})),
+      sample("padding", 2, 1, 32, starts({40, 1, 1, 1, 1, 1, 1, 1, 1, 1})),
+      sample("short window", 2, 1, 16, starts({150}), 7),
+      sample("window and documents", 2, 1, 16, starts({90, 60}), 66),
+      sample("window beyond the text", 2, 2, 16, starts({33}), 1000),
+      sample("rows", 4, 2, 16, starts({30, 10, 25, 15, 40, 20, 20, 40}), 0, 40)};
 }
 
 std::vector<BadSample> bad_samples() {
   const Attrs attrs = to_attrs({.heads = 2, .kv_heads = 1, .head_dim = 4});
   const ValueType q{DType::f32, {3, 8}}, k{DType::f32, {3, 4}}, start{DType::i32, {3}};
   const ValueType k16{DType::bf16, {3, 4}};
-  return {{attrs, {q, k, k}, "wrong count"},
-          {attrs, {q, q, k, start}, "do not match the heads"},
-          {attrs, {q, k, k16, start}, "do not match the heads"},
-          {attrs, {q, k, k, k}, "document_start does not match"},
-          {attrs, {q, k, k, {DType::i32, {4}}}, "document_start does not match"},
-          {to_attrs({.heads = 3, .kv_heads = 2, .head_dim = 4}), {q, k, k, start}, "evenly"},
-          {to_attrs({.heads = 2, .kv_heads = 1, .head_dim = 3}), {q, k, k, start}, "head_dim"},
-          {to_attrs({.heads = 2, .kv_heads = 1, .head_dim = 4, .window = -1}),
-           {q, k, k, start},
-           "window"},
-          {to_attrs({.heads = 2, .kv_heads = 1, .head_dim = 4, .row_length = 2}),
-           {q, k, k, start},
-           "rows do not fill"}};
+  return {
+      {attrs, {q, k, k}, "wrong count"},
+      {attrs, {q, q, k, start}, "do not match the heads"},
+      {attrs, {q, k, k16, start}, "do not match the heads"},
+      {attrs, {q, k, k, k}, "document_start does not match"},
+      {attrs, {q, k, k, {DType::i32, {4}}}, "document_start does not match"},
+      {to_attrs({.heads = 3, .kv_heads = 2, .head_dim = 4}), {q, k, k, start}, "evenly"},
+      {to_attrs({.heads = 2, .kv_heads = 1, .head_dim = 3}), {q, k, k, start}, "head_dim"},
+      {to_attrs({.heads = 2, .kv_heads = 1, .head_dim = 4, .scale = 0}), {q, k, k, start}, "scale"},
+      {to_attrs({.heads = 2, .kv_heads = 1, .head_dim = 4, .window = -1}),
+       {q, k, k, start},
+       "window"},
+      {to_attrs({.heads = 2, .kv_heads = 1, .head_dim = 4, .row_length = 2}),
+       {q, k, k, start},
+       "rows do not fill"}};
 }
 
 std::vector<ValueType> infer_grad(const Attrs& attrs, std::span<const ValueType> inputs) {

@@ -1,6 +1,6 @@
-// Building blocks of the attention kernels: one register-tiled product, the packings that feed it,
-// and 2^x. Only for *_simd.cc sources of attention and cached_attention. Every product of attention
-// has the form C[r][lane] += sum_t A[r][t]·B[t][lane] over 32-bit words: a word is one f32, or two
+// Building blocks of the attention kernels: one register-tiled product and the packings that feed
+// it. Only for *_simd.cc sources of attention and cached_attention. Every product of attention has
+// the form C[r][lane] += sum_t A[r][t]·B[t][lane] over 32-bit words: a word is one f32, or two
 // neighbouring bf16 along the summed axis where the processor multiplies bf16 pairs (AVX-512 BF16
 // and AMX: products exact, summed in f32). Elsewhere bf16 is widened when packed.
 #pragma once
@@ -65,35 +65,6 @@ class Scratch {
   char* base_;
   int64_t used_ = 0;
 };
-
-// 2^x for x up to 127, relative error below 2e-7; exactly 1 at 0, exactly 0 far below -150; NaN
-// stays.
-OUTSIZE_INLINE f32x16 exp2(f32x16 x) {
-#if OUTSIZE_ISA_avx512
-  // What is above the whole number below x; scaling takes that number of x itself.
-  f32x16 r;
-  r.part[0] = _mm512_reduce_ps(x.part[0], _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-  f32x16 p = splat(1.86713063e-3f);
-  p = fma(p, r, splat(9.01702885e-3f));
-  p = fma(p, r, splat(5.57999127e-2f));
-  p = fma(p, r, splat(2.40164444e-1f));
-  p = fma(p, r, splat(6.93151295e-1f));
-  p = fma(p, r, splat(1.0f));
-  return scale_by_power_of_two(p, x);
-#else
-  x = max(splat(-160.0f), x);  // this order of operands lets NaN through
-  const f32x16 magic = splat(12582912.0f);
-  const f32x16 n = (x + magic) - magic;
-  const f32x16 r = x - n;
-  f32x16 p = splat(1.32647273e-3f);
-  p = fma(p, r, splat(9.67151299e-3f));
-  p = fma(p, r, splat(5.55073358e-2f));
-  p = fma(p, r, splat(2.40222424e-1f));
-  p = fma(p, r, splat(6.93147004e-1f));
-  p = fma(p, r, splat(1.0f));
-  return scale_by_power_of_two(p, n);
-#endif
-}
 
 // ---- The product --------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ namespace outsize {
 
 struct SimdProbe {
   using Unary = void (*)(const float* x, float* y);  // 16 values each
-  Unary exp, tanh, sigmoid, normal_cdf, rsqrt, abs;
+  Unary exp, exp2, tanh, sigmoid, normal_cdf, rsqrt, abs;
   void (*widen)(const std::uint16_t* x, float* y);
   void (*narrow)(const float* x, std::uint16_t* y);
   void (*copy_n)(const float* x, float* y, int n);

@@ -7,6 +7,7 @@ namespace outsize::OUTSIZE_ISA {
 
 extern const SimdProbe simd_probe = {
     .exp = [](const float* x, float* y) { store(y, exp(load(x))); },
+    .exp2 = [](const float* x, float* y) { store(y, exp2(load(x))); },
     .tanh = [](const float* x, float* y) { store(y, tanh(load(x))); },
     .sigmoid = [](const float* x, float* y) { store(y, sigmoid(load(x))); },
     .normal_cdf = [](const float* x, float* y) { store(y, normal_cdf(load(x))); },
