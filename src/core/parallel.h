@@ -31,9 +31,9 @@ void set_thread_count(int threads);
 
 // Calls body(begin, end) for [0, grain), [grain, 2·grain) … up to n, on all threads, and waits.
 // Each thread gets one run of neighbouring chunks, the same for the same n and grain: what it wrote
-// in one loop it finds in its own caches in the next. Tasks of unequal length take turns by
-// themselves (run_tasks). The body must not throw, allocate tensor-sized memory, or call
-// parallel_for.
+// in one loop it finds in its own caches in the next. Who has done its run takes chunks from the
+// end of others', one by one. Tasks of unequal length take turns by themselves (run_tasks). The
+// body must not throw, allocate tensor-sized memory, or call parallel_for.
 void parallel_for(std::int64_t n, std::int64_t grain, RangeBody body);
 
 }  // namespace outsize

@@ -3,8 +3,11 @@
 
 #include <atomic>
 #include <cmath>
+#include <thread>
 #include <vector>
 
+#include "core/balance.h"
+#include "core/clock.h"
 #include "core/dtype.h"
 #include "core/error.h"
 #include "core/half.h"
@@ -58,6 +61,77 @@ TEST(Parallel, CoversEveryIndexOnce) {
     for (std::int64_t i = begin; i < end; ++i) seen[static_cast<size_t>(i)]++;
   });
   for (const auto& count : seen) EXPECT_EQ(count, 1);
+}
+
+TEST(Parallel, MoreThreadsThanCoresTakeEveryChunkOnce) {
+  const int before = thread_count();
+  for (const int threads : {1, 3, 70}) {
+    set_thread_count(threads);
+    std::vector<std::atomic<int>> seen(500);
+    parallel_for(500, 1,
+                 [&](std::int64_t begin, std::int64_t) { seen[static_cast<size_t>(begin)]++; });
+    for (const auto& count : seen) EXPECT_EQ(count, 1) << threads;
+  }
+  set_thread_count(before);
+}
+
+// One chunk ends only when all others have: whoever is free has to take what is left of its run.
+TEST(Parallel, OthersTakeWhatASlowThreadHasLeft) {
+  const int before = thread_count();
+  set_thread_count(2);
+  constexpr int kChunks = 100;
+  std::atomic<int> done = 0;
+  parallel_for(kChunks, 1, [&](std::int64_t begin, std::int64_t) {
+    const double until = seconds_now() + 60;
+    while (begin == 0 && done < kChunks - 1 && seconds_now() < until) std::this_thread::yield();
+    EXPECT_TRUE(begin > 0 || done == kChunks - 1);
+    ++done;
+  });
+  EXPECT_EQ(done, kChunks);
+  set_thread_count(before);
+}
+
+TEST(Balance, GivesMoreToWhoIsFaster) {
+  Balance balance(2);
+  EXPECT_EQ(balance.before(1), 0.5);
+  for (int loop = 0; loop < 100; ++loop) {
+    const double first = balance.before(1);
+    balance.done()[0] = {.work = first, .seconds = first / 3};
+    balance.done()[1] = {.work = 1 - first, .seconds = 1 - first};
+    balance.learn();
+  }
+  EXPECT_NEAR(balance.before(1), 0.75, 1e-3);
+  EXPECT_EQ(balance.before(0), 0);
+  EXPECT_EQ(balance.before(2), 1);
+}
+
+TEST(Balance, NeverLeavesAThreadWithoutWork) {
+  Balance balance(4);
+  for (int loop = 0; loop < 1000; ++loop) {
+    for (int t = 0; t < 4; ++t)
+      balance.done()[static_cast<size_t>(t)] = {.work = 1, .seconds = t == 1 ? 1e6 : 1};
+    balance.learn();
+  }
+  const double share = balance.before(2) - balance.before(1);
+  EXPECT_GT(share, 0.05);
+  EXPECT_LT(share, 0.07);
+}
+
+// One that was interrupted says little of the next, a short one nearly nothing, and one in which a
+// thread did nothing nothing at all.
+TEST(Balance, LearnsSlowly) {
+  Balance balance(2);
+  const auto learn = [&](double work, double seconds) {
+    balance.done()[0] = {.work = work, .seconds = seconds};
+    balance.done()[1] = {.work = 1, .seconds = seconds * 9};
+    balance.learn();
+    return balance.before(1);
+  };
+  EXPECT_EQ(learn(0, 1), 0.5);
+  EXPECT_LT(learn(1, 1e-6), 0.501);
+  const double after = learn(1, 1);
+  EXPECT_GT(after, 0.55);
+  EXPECT_LT(after, 0.6);
 }
 
 // Known answer from the Random123 distribution's kat_vectors (philox4x32 10 rounds).

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/balance.h"
+#include "core/clock.h"
 #include "core/isa.h"
 #include "core/parallel.h"
 #include "core/round_up.h"
@@ -148,41 +150,124 @@ void TileProduct::turn_left(const TileSource& left, void* to) const noexcept {
       });
 }
 
+struct TileProduct::Operands {
+  TileSource left, right;
+  const char* turned;  // left, if left_is_turned_
+  const float* bias;
+  char* c;
+  bool past_caches;
+};
+
+TileProduct::Area TileProduct::strip_area(std::int64_t strip) const {
+  Area area{strip % strips_down() * strip_rows_, strip / strips_down() * strip_columns_};
+  area.rows = std::min(strip_rows_, rows_ - area.row);
+  area.columns = std::min(strip_columns_, columns_ - area.column);
+  return area;
+}
+
+// Each part of a strip that is cut across its columns packs b for itself; across its rows, each
+// reads a.
+bool TileProduct::cuts_columns() const {
+  return strip_rows_ * kColumnsToRead <= strip_columns_ * kRowsToPack;
+}
+
+// Nothing of a strip that would be less than is worth its trouble.
+TileProduct::Place TileProduct::place_after(double share) const {
+  double left = share * static_cast<double>(rows_ * columns_);
+  for (std::int64_t strip = 0; strip < strips(); ++strip) {
+    const Area area = strip_area(strip);
+    const auto size = static_cast<double>(area.size());
+    if (left >= size) {
+      left -= size;
+      continue;
+    }
+    const std::int64_t side = cuts_columns() ? area.columns : area.rows;
+    const std::int64_t least = cuts_columns() ? kLeastColumns : kLeastRows;
+    const auto exact = static_cast<std::int64_t>(left / size * static_cast<double>(side));
+    const std::int64_t offset = (exact + kTileSquare / 2) / kTileSquare * kTileSquare;
+    if (offset >= least && side - offset >= least) return {strip, offset};
+    return {2 * exact < side ? strip : strip + 1, 0};
+  }
+  return {strips(), 0};
+}
+
+template <class Body>
+void TileProduct::for_each_area(Place begin, Place end, Body&& body) const {
+  for (std::int64_t strip = begin.strip; strip <= end.strip; ++strip) {
+    if (strip == end.strip && end.offset == 0) break;
+    Area area = strip_area(strip);
+    std::int64_t& side = cuts_columns() ? area.columns : area.rows;
+    if (strip == end.strip) side = end.offset;
+    if (strip == begin.strip && begin.offset > 0) {
+      (cuts_columns() ? area.column : area.row) += begin.offset;
+      side -= begin.offset;
+    }
+    body(area);
+  }
+}
+
+void TileProduct::multiply(const Operands& operands, const Area& area,
+                           char* scratch) const noexcept {
+  const std::int64_t first = swapped_ ? area.row : area.column;
+  TileStrip strip{
+      .a = operands.left,
+      .left = left_way(operands.left),
+      .left_tiles =
+          left_is_turned_ ? operands.turned + tile_bytes(area.row, spec_.k, false) : nullptr,
+      .b = operands.right,
+      .bias = operands.bias ? operands.bias + first : nullptr,
+      .c_stride = spec_.n,
+      .c_is_bf16 = spec_.result == DType::bf16,
+      .c_is_turned = swapped_,
+      .accumulates = spec_.accumulate,
+      .past_caches = operands.past_caches,
+      .depth_each = depth_each_,
+      .scratch = scratch,
+  };
+  strip.a.data += area.row * operands.left.side_bytes();
+  strip.a.side = area.rows;
+  strip.b.data += area.column * operands.right.side_bytes();
+  strip.b.side = area.columns;
+  const std::int64_t offset =
+      swapped_ ? area.column * spec_.n + area.row : area.row * spec_.n + area.column;
+  strip.c = operands.c + offset * size_of(spec_.result);
+  isa_amx::multiply_strip(strip);
+}
+
 void TileProduct::run(const void* a, const void* b, const float* bias, void* c,
                       void* workspace) const noexcept {
-  TileSource left = describe(a, spec_.m, spec_.k, spec_.transpose_a, is_f32());
-  TileSource right = describe(b, spec_.n, spec_.k, !spec_.transpose_b, is_f32());
-  if (swapped_) std::swap(left, right);
-  const auto* turned = static_cast<const char*>(workspace);
-  if (left_is_turned_) turn_left(left, workspace);
+  Operands operands{
+      .left = describe(a, spec_.m, spec_.k, spec_.transpose_a, is_f32()),
+      .right = describe(b, spec_.n, spec_.k, !spec_.transpose_b, is_f32()),
+      .turned = static_cast<const char*>(workspace),
+      .bias = bias,
+      .c = static_cast<char*>(c),
+      .past_caches = goes_past_caches(spec_, c),
+  };
+  if (swapped_) std::swap(operands.left, operands.right);
+  if (left_is_turned_) turn_left(operands.left, workspace);
   char* scratch = static_cast<char*>(workspace) + turned_bytes();
-  parallel_for(strips(), strips_each_, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t row = i % strips_down() * strip_rows_;
-      const std::int64_t column = i / strips_down() * strip_columns_;
-      TileStrip strip{
-          .a = left,
-          .left = left_way(left),
-          .left_tiles = left_is_turned_ ? turned + tile_bytes(row, spec_.k, false) : nullptr,
-          .b = right,
-          .bias = bias ? bias + (swapped_ ? row : column) : nullptr,
-          .c_stride = spec_.n,
-          .c_is_bf16 = spec_.result == DType::bf16,
-          .c_is_turned = swapped_,
-          .accumulates = spec_.accumulate,
-          .past_caches = goes_past_caches(spec_, c),
-          .depth_each = depth_each_,
-          .scratch = scratch + begin / strips_each_ * scratch_each_,
-      };
-      strip.a.data += row * left.side_bytes();
-      strip.a.side = std::min(strip_rows_, rows_ - row);
-      strip.b.data += column * right.side_bytes();
-      strip.b.side = std::min(strip_columns_, columns_ - column);
-      const std::int64_t offset = swapped_ ? column * spec_.n + row : row * spec_.n + column;
-      strip.c = static_cast<char*>(c) + offset * size_of(spec_.result);
-      isa_amx::multiply_strip(strip);
-    }
+  Balance& balance = team_balance();
+  if (balance.threads() != shares()) {  // a strip for some of them, or one thread for all
+    parallel_for(strips(), strips_each_, [&](std::int64_t begin, std::int64_t end) {
+      for_each_area({begin, 0}, {end, 0}, [&](const Area& area) {
+        multiply(operands, area, scratch + begin / strips_each_ * scratch_each_);
+      });
+    });
+    return;
+  }
+  parallel_for(shares(), 1, [&](std::int64_t thread, std::int64_t) {
+    const double start = seconds_now();
+    Balance::Done& done = balance.done()[static_cast<size_t>(thread)];
+    done.work = 0;
+    for_each_area(place_after(balance.before(thread)), place_after(balance.before(thread + 1)),
+                  [&](const Area& area) {
+                    multiply(operands, area, scratch + thread * scratch_each_);
+                    done.work += static_cast<double>(area.size());
+                  });
+    done.seconds = seconds_now() - start;
   });
+  balance.learn();
 }
 
 }  // namespace outsize

@@ -40,6 +40,24 @@ class TileProduct {
   TileLeft left_way(const TileSource& left) const;
   void turn_left(const TileSource& left, void* to) const noexcept;
 
+  // A place among the strips, one after the other: within a strip, rows or columns of it lie before
+  // it (cuts_columns()).
+  struct Place {
+    std::int64_t strip = 0, offset = 0;
+  };
+  struct Area {
+    std::int64_t row = 0, column = 0, rows = 0, columns = 0;
+    std::int64_t size() const { return rows * columns; }
+  };
+  struct Operands;
+  Area strip_area(std::int64_t strip) const;
+  bool cuts_columns() const;
+  Place place_after(double share) const;
+  // Of strips from one place to the other, each or what of it lies between them.
+  template <class Body>
+  void for_each_area(Place begin, Place end, Body&& body) const;
+  void multiply(const Operands& operands, const Area& area, char* scratch) const noexcept;
+
   MatmulSpec spec_;
   bool swapped_;                 // cᵀ = bᵀ·a instead of c = a·b
   bool left_is_turned_;          // its depth comes first in memory, and it is put right beforehand
