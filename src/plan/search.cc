@@ -19,6 +19,20 @@ struct Way {
   bool offloaded = false;  // those that are not recomputed
 };
 
+// How far reads run ahead of their use, and how long what is written stays where it was; bytes.
+struct Windows {
+  std::int64_t read = 0, write = 0;
+};
+
+// Everything streamed: where the choice of what stays in RAM begins.
+struct Start {
+  UpdateTime updates = UpdateTime::after_norm;
+  bool vertical = false;
+  Way way;
+  Windows windows;
+  double seconds = std::numeric_limits<double>::infinity();  // of the plan that came of it
+};
+
 std::string name_of(const Way& way) {
   constexpr const char* kNames[] = {"saved values kept", "cheap values recomputed", "recomputed"};
   if (way.offloaded && way.recompute == Recompute::nothing) return "saved values on disk";
@@ -92,16 +106,21 @@ class Search {
     return false;
   }
 
-  void keep(std::string name, const Plan& plan) {
-    const double seconds = simulate(plan, options_.machine).seconds;
-    for (const Candidate& other : result_.candidates)  // two ways to the same plan
+  void keep(const std::string& name, const Plan& plan) {
+    const double seconds = seconds_of(plan);
+    auto& candidates = result_.candidates;
+    const bool best = candidates.empty() || seconds < candidates.front().seconds;
+    for (const Candidate& other : candidates) {
       if (other.seconds == seconds && other.arena_bytes == plan.arena_bytes) return;
-    Candidate candidate{std::move(name), request_.knobs, seconds, plan.arena_bytes};
-    const bool best = result_.candidates.empty() || seconds < result_.candidates.front().seconds;
+      if (other.name == name && other.seconds <= seconds) return;
+    }
+    std::erase_if(candidates, [&](const Candidate& other) { return other.name == name; });
     if (best) best_part_ = request_.part;
-    result_.candidates.insert(best ? result_.candidates.begin() : result_.candidates.end(),
-                              std::move(candidate));
+    candidates.insert(best ? candidates.begin() : candidates.end(),
+                      {name, request_.knobs, seconds, plan.arena_bytes});
   }
+
+  double seconds_of(const Plan& plan) const { return simulate(plan, options_.machine).seconds; }
 
   bool try_all_in_ram(UpdateTime time) {
     request_.knobs.updates = time;
@@ -130,10 +149,15 @@ class Search {
     for (const UpdateTime time : {at_once ? UpdateTime::with_backward : UpdateTime::next_forward,
                                   at_once ? UpdateTime::next_forward : UpdateTime::after_norm}) {
       if (deep() && !result_.candidates.empty()) break;
-      request_.knobs.updates = time;
-      request_.part = request_.knobs.deferred() ? StepPart::middle : StepPart::whole;
+      set_updates(time);
       try_orders();
     }
+    if (!deep()) try_other_windows();
+  }
+
+  void set_updates(UpdateTime time) {
+    request_.knobs.updates = time;
+    request_.part = request_.knobs.deferred() ? StepPart::middle : StepPart::whole;
   }
 
   void try_orders() {
@@ -141,14 +165,54 @@ class Search {
     for (const bool vertical : {true, false}) {
       if (deep() && !result_.candidates.empty()) break;
       if (!vertical && (one_microbatch || !can_be_horizontal(request_))) continue;
-      const PlanKnobs before = request_.knobs;
       for (const Streamed& streamed : promising(vertical)) {
-        stream_all(vertical, streamed.way);
-        set_window(streamed.window);
-        make_resident(streamed.way);
-        request_.knobs = before;
+        starts_.push_back(
+            {request_.knobs.updates, vertical, streamed.way, {streamed.window, streamed.window}});
+        starts_.back().seconds = try_start(starts_.back());
       }
     }
+  }
+
+  double try_start(const Start& start) {
+    const PlanKnobs before = request_.knobs;
+    set_updates(start.updates);
+    stream_all(start.vertical, start.way);
+    set_windows(start.windows);
+    const double seconds = make_resident(start.way);
+    request_.knobs = before;
+    set_updates(before.updates);
+    return seconds;
+  }
+
+  // The fastest again, with less or more of RAM for what is on its way: their windows were chosen
+  // while everything was streamed and RAM was free for them.
+  void try_other_windows() {
+    constexpr size_t kStarts = 2;
+    std::stable_sort(starts_.begin(), starts_.end(),
+                     [](const Start& a, const Start& b) { return a.seconds < b.seconds; });
+    starts_.resize(std::min(starts_.size(), kStarts));
+    for (Start& start : starts_)
+      for (const double by : {0.5, 2.0}) {
+        while (resize(start, by, by)) {
+        }
+        while (resize(start, by, 1)) {
+        }
+        while (resize(start, 1, by)) {
+        }
+      }
+  }
+
+  // Whether that is faster; otherwise the start stays as it is.
+  bool resize(Start& start, double read, double write) {
+    const auto times = [](std::int64_t bytes, double by) {
+      return std::max<std::int64_t>(static_cast<std::int64_t>(static_cast<double>(bytes) * by), 1);
+    };
+    Start other = start;
+    other.windows = {times(start.windows.read, read), times(start.windows.write, write)};
+    other.seconds = try_start(other);
+    if (other.seconds >= start.seconds) return false;
+    start = other;
+    return true;
   }
 
   // A way with everything streamed.
@@ -176,8 +240,9 @@ class Search {
     return list;
   }
 
-  void set_window(std::int64_t bytes) {
-    request_.knobs.read_ahead_bytes = request_.knobs.write_behind_bytes = bytes;
+  void set_windows(const Windows& windows) {
+    request_.knobs.read_ahead_bytes = windows.read;
+    request_.knobs.write_behind_bytes = windows.write;
   }
 
   // The least window that no larger one beats by more than it is worth; no window where none fits.
@@ -186,10 +251,10 @@ class Search {
     Streamed best{way};
     for (std::int64_t share = 64; share >= 2; share /= 2) {
       const std::int64_t window = std::max<std::int64_t>(request_.budget_bytes / share, 1);
-      set_window(window);
+      set_windows({window, window});
       const auto plan = try_plan();
       if (!plan) break;
-      const double seconds = simulate(*plan, options_.machine).seconds;
+      const double seconds = seconds_of(*plan);
       if (seconds < best.seconds * kWorth) best = {way, window, seconds};
       if (deep()) break;
     }
@@ -209,38 +274,41 @@ class Search {
     if (way.offloaded) knobs.offload_saved = all;
   }
 
-  // As much as fits, in the order of time saved per byte.
-  void make_resident(const Way& way) {
+  // As much as fits, in the order of time saved per byte. Seconds of the plan; infinite without
+  // one.
+  double make_resident(const Way& way) {
+    constexpr double kNever = std::numeric_limits<double>::infinity();
     PlanKnobs& knobs = request_.knobs;
     std::optional<Plan> plan = try_plan();
-    if (!plan) return;
+    if (!plan) return kNever;
     const PlanKnobs streamed = knobs;
     std::vector<Position> levers = by_worth(way, *plan);
     // First what costs nothing: RAM that is free until the peak, or after it.
     const std::int64_t budget = std::exchange(request_.budget_bytes, plan->arena_bytes);
-    for (Position& lever : levers) move(lever, way.recompute);
+    for (Position& lever : levers) move(lever, way);
     request_.budget_bytes = budget;
-    for (Position& lever : levers) move(lever, way.recompute);
+    for (Position& lever : levers) move(lever, way);
     plan = plan_anyway();
     if (!parts_fit()) {
       knobs = streamed;
       plan = try_plan();
-      if (!plan || !parts_fit()) return;
+      if (!plan || !parts_fit()) return kNever;
     }
     read_further_ahead(*plan);
     keep(fmt::format("{}, {}{}", knobs.vertical ? "call by call" : "microbatch by microbatch",
                      name_of(way), name_of(knobs.updates)),
          *plan);
+    return seconds_of(*plan);
   }
 
   // Where RAM is free meanwhile. Gaps between buffers take their share of what looks free.
   void read_further_ahead(Plan& plan) {
-    const double before = simulate(plan, options_.machine).seconds;
+    const double before = seconds_of(plan);
     for (const std::int64_t percent : {100, 95, 85, 70}) {
       request_.knobs.fill_bytes = request_.budget_bytes / 100 * percent;
       std::optional<Plan> filled = try_plan();
       if (!filled || !parts_fit()) continue;
-      if (simulate(*filled, options_.machine).seconds >= before) continue;
+      if (seconds_of(*filled) >= before) continue;
       plan = std::move(*filled);
       return;
     }
@@ -276,7 +344,7 @@ class Search {
       Position position;
       double seconds_per_byte;
     };
-    const double before = simulate(streamed, options_.machine).seconds;
+    const double before = seconds_of(streamed);
     std::vector<Worth> list;
     for (const Lever lever : kLevers) {
       const std::int64_t steps = levers_.steps(request_.knobs, lever, way.recompute);
@@ -285,7 +353,7 @@ class Search {
       levers_.set(request_.knobs, lever, way.recompute, 0);
       const Plan plan = plan_anyway();
       request_.knobs = knobs;
-      const double saved = before - simulate(plan, options_.machine).seconds;
+      const double saved = before - seconds_of(plan);
       const auto bytes = std::max<std::int64_t>(plan.arena_bytes - streamed.arena_bytes, 1);
       list.push_back({{lever, steps}, saved / static_cast<double>(bytes)});
     }
@@ -295,6 +363,12 @@ class Search {
     std::vector<Position> levers;
     for (const Worth& worth : list) levers.push_back(worth.position);
     return levers;
+  }
+
+  void move(Position& lever, const Way& way) {
+    const std::int64_t from = lever.step;
+    move(lever, way.recompute);
+    if (way.offloaded && lever.lever == Lever::recompute) move_back(lever, from, way.recompute);
   }
 
   // As far towards 0 as there is room.
@@ -311,6 +385,23 @@ class Search {
         lever.step = step;
       else
         fails = step;
+    }
+    levers_.set(request_.knobs, lever.lever, level, lever.step);
+  }
+
+  // What is not computed again goes to disk, which takes time of its own: not every step that fits
+  // is worth it.
+  void move_back(Position& lever, std::int64_t to, Recompute level) {
+    constexpr int kParts = 4;
+    const std::int64_t from = lever.step;
+    double best = std::numeric_limits<double>::infinity();
+    for (int part = 0; part <= kParts; ++part) {
+      const std::int64_t step = from + (to - from) * part / kParts;
+      levers_.set(request_.knobs, lever.lever, level, step);
+      const double seconds = seconds_of(plan_anyway());
+      if (seconds >= best) continue;
+      best = seconds;
+      lever.step = step;
     }
     levers_.set(request_.knobs, lever.lever, level, lever.step);
   }
@@ -337,6 +428,7 @@ class Search {
   Levers levers_;
   std::int64_t budget_;  // bytes
   SearchResult result_;
+  std::vector<Start> starts_;
   std::int64_t smallest_bytes_ = 0;
   PlanKnobs smallest_;
   StepPart smallest_part_ = StepPart::whole, best_part_ = StepPart::whole;

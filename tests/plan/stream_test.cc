@@ -4,6 +4,8 @@
 
 #include <cstdio>
 #include <optional>
+#include <set>
+#include <string>
 
 #include "core/error.h"
 #include "plan/check.h"
@@ -114,8 +116,13 @@ TEST(StreamedPlans, OfTheSearchFitRandomBudgetsOnRandomMachines) {
       ++fit;
       EXPECT_LE(result.plan.arena_bytes, random.request.budget_bytes) << "seed " << seed;
       EXPECT_NO_THROW(check_plan(result.plan)) << "seed " << seed;
-      for (const Candidate& other : result.candidates)
+      std::set<std::string> names;
+      for (const Candidate& other : result.candidates) {
         EXPECT_GE(other.seconds, result.candidates.front().seconds) << "seed " << seed;
+        EXPECT_TRUE(names.insert(other.name).second) << "seed " << seed << ": " << other.name;
+      }
+      EXPECT_EQ(simulate(result.plan, machine).seconds, result.candidates.front().seconds)
+          << "seed " << seed;
     } catch (const OverBudget& error) {
       ++refused;
       EXPECT_GT(error.arena_bytes(), random.request.budget_bytes) << "seed " << seed;
