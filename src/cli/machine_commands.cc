@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "costs/measure_ops.h"
+#include "costs/product_rate.h"
 #include "machine/doctor.h"
 #include "machine/machine_file.h"
 #include "machine/profile.h"
@@ -43,6 +44,8 @@ void profile(const ProfileCommand& command) {
   ProfileOptions options;
   if (!command.disk.empty()) options.disk = command.disk;
   options.report = [](std::string_view what) { fmt::print(stderr, "measuring {} ...\n", what); };
+  const auto products = std::make_shared<ProductRate>();
+  options.products = [products](double seconds) { return products->gflops(seconds); };
   Machine machine = profile_machine(options);
   MeasureOptions costs;
   costs.report = options.report;

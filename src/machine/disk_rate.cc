@@ -5,7 +5,6 @@
 
 #include "core/error.h"
 #include "machine/file_system.h"
-#include "machine/gemm_rate.h"
 #include "machine/probe_file.h"
 
 namespace outsize {
@@ -39,25 +38,26 @@ DiskPoint* find_point(DiskMachine& disk, const char* kind, const Setting& settin
 struct Together {
   double gflops = 0, gb_per_second = 0;
 };
+using Products = std::function<double(double seconds)>;
 
 Together run_together(const ProbeFile& file, DiskTraffic traffic, const Setting& setting,
-                      DType dtype, double seconds) {
+                      const Products& products, double seconds) {
   // A little longer on both sides than the products.
   constexpr double kOverlap = 1.2;
   auto moved = std::async(std::launch::async, [&] {
     return file.run(traffic, setting.block_bytes, setting.depth, kOverlap * seconds);
   });
-  const double gflops = measure_gemm_gflops(dtype, seconds);
+  const double gflops = products(seconds);
   return {gflops, moved.get().gb_per_second.median};
 }
 
 // The median of three: which core the kernel takes for the disk is a matter of luck.
 Together median_together(const ProbeFile& file, DiskTraffic traffic, const Setting& setting,
-                         DType dtype, double seconds) {
+                         const Products& products, double seconds) {
   constexpr int kTrials = 3;
   std::vector<double> gflops, rates;
   for (int trial = 0; trial < kTrials; ++trial) {
-    const Together once = run_together(file, traffic, setting, dtype, seconds / kTrials);
+    const Together once = run_together(file, traffic, setting, products, seconds / kTrials);
     gflops.push_back(once.gflops);
     rates.push_back(once.gb_per_second);
   }
@@ -133,22 +133,20 @@ DiskMachine measure_disk(const std::string& folder, const DiskProbe& probe, cons
   return disk;
 }
 
-void measure_slowdown(const DiskProbe& probe, Machine& machine) {
+void measure_slowdown(const DiskProbe& probe, const Products& products, Machine& machine) {
   ensure(machine.disk.has_value(), "[disk] no disk was measured");
   DiskMachine& disk = *machine.disk;
   const ProbeFile file(disk.path, probe.file_bytes);
-  const DType dtype = machine.cpu.gemm_bf16_gflops ? DType::bf16 : DType::f32;
   const double seconds = 2 * probe.point_seconds;
   constexpr int kTrials = 3;
   std::vector<double> quiet;
-  for (int trial = 0; trial < kTrials; ++trial)
-    quiet.push_back(measure_gemm_gflops(dtype, seconds / kTrials));
+  for (int trial = 0; trial < kTrials; ++trial) quiet.push_back(products(seconds / kTrials));
   const double alone = summarise(quiet).median;
   for (const DiskTraffic traffic : {DiskTraffic::read, DiskTraffic::write}) {
     const bool reads = traffic == DiskTraffic::read;
     const std::string resource = reads ? "disk_read" : "disk_write";
     for (const Setting& setting : kBusySettings) {
-      const Together both = median_together(file, traffic, setting, dtype, seconds);
+      const Together both = median_together(file, traffic, setting, products, seconds);
       if (DiskPoint* point = find_point(disk, name_of(traffic), setting))
         point->cpu_slowdown = factor(alone, both.gflops);
       if (setting.block_bytes != kMainBlock || setting.depth != probe.depth) continue;

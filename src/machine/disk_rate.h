@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,10 @@ DiskMachine measure_disk(const std::string& folder, const DiskProbe& probe = {},
                          const RamMachine& ram = {});
 
 // Runs matrix products and disk traffic together: fills machine.slowdown for cpu, disk_read and
-// disk_write, and the cpu_slowdown of some disk points. Needs machine.disk and gemm rates.
-void measure_slowdown(const DiskProbe& probe, Machine& machine);
+// disk_write, and the cpu_slowdown of some disk points. Needs machine.disk. `products`: multiplies
+// for so many seconds, and says at what rate.
+void measure_slowdown(const DiskProbe& probe, const std::function<double(double seconds)>& products,
+                      Machine& machine);
 
 // What makes a disk's rates untrue or poor: memory posing as a disk, page cache, another computer,
 // slow hardware. `cached_share` as ProbeFile has it; RAM rates may be absent.

@@ -1,6 +1,8 @@
 // The cost model for sense: order, fallbacks, exactness at measured points. How near it comes to
 // real kernels is a benchmark (`outsize bench ops`), not a test.
 #include "costs/cost_model.h"
+#include "core/clock.h"
+#include "costs/product_rate.h"
 
 #include <gtest/gtest.h>
 
@@ -215,6 +217,17 @@ TEST(MeasureCosts, EveryOpAndOptimizerIsFound) {
       EXPECT_GT(rate.points[i].work, rate.points[i - 1].work) << rate.op;
       EXPECT_GE(rate.points[i].seconds, rate.points[i - 1].seconds) << rate.op;
     }
+}
+
+// The round before the one that counts is in the time here as well.
+TEST(ProductRate, CountsWhatItDoes) {
+  ProductRate rate;
+  const double start = seconds_now();
+  const double gflops = rate.gflops(0);
+  const double both_rounds = seconds_now() - start;
+  constexpr double kRound = 3 * 2.0 * 2048 * 2048 * 2048 / 1e9;
+  EXPECT_GT(gflops, kRound / both_rounds);
+  EXPECT_LT(gflops, 1e5);
 }
 
 }  // namespace

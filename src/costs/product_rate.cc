@@ -1,0 +1,92 @@
+#include "costs/product_rate.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "backends/cpu/matmul.h"
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/half.h"
+#include "storage/aligned_buffer.h"
+
+namespace outsize {
+namespace {
+
+constexpr std::int64_t kSide = 2048, kElements = kSide * kSide;
+
+// Ordinary numbers: zeros and denormals can run at another speed.
+void fill(DType dtype, AlignedBuffer& operand) {
+  std::uint32_t state = 12345;
+  for (std::int64_t i = 0; i < kElements; ++i) {
+    state = state * 1664525u + 1013904223u;
+    const float value = static_cast<float>(state >> 8) * 0x1p-24f - 0.5f;
+    if (dtype == DType::bf16)
+      reinterpret_cast<bf16*>(operand.data())[i] = to_bf16(value);
+    else
+      reinterpret_cast<float*>(operand.data())[i] = value;
+  }
+}
+
+MatmulSpec square(DType dtype) {
+  return {.m = kSide, .n = kSide, .k = kSide, .operand = dtype, .result = dtype};
+}
+
+DType dtype_here() {
+  return matmul_unsupported(square(DType::bf16)) == nullptr ? DType::bf16 : DType::f32;
+}
+
+std::uint64_t bytes_of(DType dtype) {
+  return static_cast<std::uint64_t>(kElements * size_of(dtype));
+}
+
+}  // namespace
+
+struct ProductRate::Products {
+  DType dtype = dtype_here();
+  AlignedBuffer x{bytes_of(dtype)}, weight{bytes_of(dtype)}, y{bytes_of(dtype)};
+  AlignedBuffer gradient{bytes_of(DType::f32)};
+  std::vector<Matmul> products;
+  std::unique_ptr<AlignedBuffer> workspace;
+
+  Products() {
+    fill(dtype, x);
+    fill(dtype, weight);
+    MatmulSpec forward = square(dtype), input = forward, weights = forward;
+    forward.transpose_b = true;
+    weights.transpose_a = true;
+    weights.result = DType::f32;
+    std::int64_t bytes = 1;
+    for (const MatmulSpec& spec : {forward, input, weights}) {
+      products.emplace_back(spec);
+      bytes = std::max(bytes, products.back().workspace_bytes());
+    }
+    workspace = std::make_unique<AlignedBuffer>(static_cast<std::uint64_t>(bytes));
+  }
+
+  void round() {
+    const std::array<AlignedBuffer*, 3> results = {&y, &y, &gradient};
+    for (size_t p = 0; p < results.size(); ++p) {
+      const Status status =
+          products[p].run(x.data(), weight.data(), nullptr, results[p]->data(), workspace->data());
+      ensure(status.ok(), "[products] {}", status.message());
+    }
+  }
+};
+
+ProductRate::ProductRate() : products_(std::make_unique<Products>()) {}
+
+ProductRate::~ProductRate() = default;
+
+double ProductRate::gflops(double seconds) {
+  constexpr double kFlops = 3 * 2.0 * kSide * kSide * kSide;
+  products_->round();
+  const double start = seconds_now();
+  double elapsed = 0;
+  int rounds = 0;
+  for (; rounds == 0 || elapsed < seconds; ++rounds, elapsed = seconds_now() - start)
+    products_->round();
+  return kFlops * rounds / elapsed / 1e9;
+}
+
+}  // namespace outsize
