@@ -30,8 +30,12 @@ struct Start {
   bool vertical = false;
   Way way;
   Windows windows;
-  double seconds = std::numeric_limits<double>::infinity();  // of the plan that came of it
+  double seconds = std::numeric_limits<double>::infinity();  // of the plan that comes of it
 };
+
+bool is_faster(const Start& a, const Start& b) {
+  return a.seconds < b.seconds;
+}
 
 std::string name_of(const Way& way) {
   constexpr const char* kNames[] = {"saved values kept", "cheap values recomputed", "recomputed"};
@@ -165,10 +169,9 @@ class Search {
     for (const bool vertical : {true, false}) {
       if (deep() && !result_.candidates.empty()) break;
       if (!vertical && (one_microbatch || !can_be_horizontal(request_))) continue;
-      for (const Streamed& streamed : promising(vertical)) {
-        starts_.push_back(
-            {request_.knobs.updates, vertical, streamed.way, {streamed.window, streamed.window}});
-        starts_.back().seconds = try_start(starts_.back());
+      for (Start& start : promising(vertical)) {
+        start.seconds = try_start(start);
+        starts_.push_back(start);
       }
     }
   }
@@ -188,8 +191,7 @@ class Search {
   // while everything was streamed and RAM was free for them.
   void try_other_windows() {
     constexpr size_t kStarts = 2;
-    std::stable_sort(starts_.begin(), starts_.end(),
-                     [](const Start& a, const Start& b) { return a.seconds < b.seconds; });
+    std::stable_sort(starts_.begin(), starts_.end(), is_faster);
     starts_.resize(std::min(starts_.size(), kStarts));
     for (Start& start : starts_)
       for (const double by : {0.5, 2.0}) {
@@ -215,27 +217,19 @@ class Search {
     return true;
   }
 
-  // A way with everything streamed.
-  struct Streamed {
-    Way way;
-    std::int64_t window = 0;  // bytes
-    double seconds = std::numeric_limits<double>::infinity();
-  };
-
-  // The fastest few of those that fit; of deep models one.
-  std::vector<Streamed> promising(bool vertical) {
-    std::vector<Streamed> list;
+  // The few that are fastest with everything streamed, of those that fit; of deep models one.
+  std::vector<Start> promising(bool vertical) {
+    std::vector<Start> list;
     const PlanKnobs before = request_.knobs;
     for (const Recompute level : {Recompute::nothing, Recompute::cheap, Recompute::everything})
       for (const bool offloaded : {false, true}) {
         if (level != Recompute::nothing && request_.recomputing.empty()) continue;
         stream_all(vertical, {level, offloaded});
-        const Streamed streamed = with_best_window({level, offloaded});
-        if (streamed.window > 0) list.push_back(streamed);
+        const auto start = with_best_window({before.updates, vertical, {level, offloaded}});
+        if (start) list.push_back(*start);
         request_.knobs = before;
       }
-    std::stable_sort(list.begin(), list.end(),
-                     [](const Streamed& a, const Streamed& b) { return a.seconds < b.seconds; });
+    std::stable_sort(list.begin(), list.end(), is_faster);
     list.resize(std::min<size_t>(list.size(), deep() ? 1 : 3));
     return list;
   }
@@ -245,17 +239,18 @@ class Search {
     request_.knobs.write_behind_bytes = windows.write;
   }
 
-  // The least window that no larger one beats by more than it is worth; no window where none fits.
-  Streamed with_best_window(const Way& way) {
+  // The least windows that no larger ones beat by more than they are worth; absent where none fit.
+  std::optional<Start> with_best_window(Start start) {
     constexpr double kWorth = 0.995;
-    Streamed best{way};
+    std::optional<Start> best;
     for (std::int64_t share = 64; share >= 2; share /= 2) {
       const std::int64_t window = std::max<std::int64_t>(request_.budget_bytes / share, 1);
-      set_windows({window, window});
+      start.windows = {window, window};
+      set_windows(start.windows);
       const auto plan = try_plan();
       if (!plan) break;
-      const double seconds = seconds_of(*plan);
-      if (seconds < best.seconds * kWorth) best = {way, window, seconds};
+      start.seconds = seconds_of(*plan);
+      if (!best || start.seconds < best->seconds * kWorth) best = start;
       if (deep()) break;
     }
     return best;
