@@ -193,19 +193,23 @@ class Search {
     constexpr size_t kStarts = 2;
     std::stable_sort(starts_.begin(), starts_.end(), is_faster);
     starts_.resize(std::min(starts_.size(), kStarts));
-    for (Start& start : starts_)
-      for (const double by : {0.5, 2.0}) {
-        while (resize(start, by, by)) {
-        }
-        while (resize(start, by, 1)) {
-        }
-        while (resize(start, 1, by)) {
-        }
-      }
+    for (Start& start : starts_) resize(start, 0.5, 0.5);
+    const auto best = std::min_element(starts_.begin(), starts_.end(), is_faster);
+    if (best == starts_.end()) return;
+    for (const double by : {0.5, 2.0}) {
+      resize(*best, by, 1);
+      resize(*best, 1, by);
+    }
   }
 
-  // Whether that is faster; otherwise the start stays as it is.
-  bool resize(Start& start, double read, double write) {
+  // By the factors again and again, as long as that is faster.
+  void resize(Start& start, double read, double write) {
+    while (resized_is_faster(start, read, write)) {
+    }
+  }
+
+  // Otherwise the start stays as it is.
+  bool resized_is_faster(Start& start, double read, double write) {
     const auto times = [](std::int64_t bytes, double by) {
       return std::max<std::int64_t>(static_cast<std::int64_t>(static_cast<double>(bytes) * by), 1);
     };
