@@ -42,10 +42,12 @@ void profile(const ProfileCommand& command) {
     return;
   }
   ProfileOptions options;
-  if (!command.disk.empty()) options.disk = command.disk;
   options.report = [](std::string_view what) { fmt::print(stderr, "measuring {} ...\n", what); };
-  const auto products = std::make_shared<ProductRate>();
-  options.products = [products](double seconds) { return products->gflops(seconds); };
+  if (!command.disk.empty()) {
+    options.disk = command.disk;
+    const auto products = std::make_shared<ProductRate>();
+    options.products = [products](double seconds) { return products->gflops(seconds); };
+  }
   Machine machine = profile_machine(options);
   MeasureOptions costs;
   costs.report = options.report;

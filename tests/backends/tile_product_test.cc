@@ -274,7 +274,6 @@ TEST_F(TileProductTest, SameBitsWithAnyNumberOfThreads) {
 // A thread that was fast takes part of a strip that was another's.
 TEST_F(TileProductTest, SameBitsHoweverThreadsShareTheWork) {
   const int before = thread_count();
-  set_thread_count(2);
   for (const MatmulSpec& x :
        {MatmulSpec{.m = 300, .n = 1200, .k = 300, .operand = DType::bf16},
         MatmulSpec{.m = 300, .n = 1200, .k = 1100, .operand = DType::bf16, .accumulate = true},
@@ -283,17 +282,20 @@ TEST_F(TileProductTest, SameBitsHoweverThreadsShareTheWork) {
         MatmulSpec{.m = 600, .n = 640, .k = 70, .operand = DType::bf16, .past_caches = true},
         MatmulSpec{.m = 300, .n = 1200, .k = 500}}) {
     const Operands from(x);
-    team_balance() = Balance(2);
-    const std::vector<float> even = product(x, from);
-    for (const double speed : {0.1, 0.5, 0.8, 1.3, 5.0}) {
-      team_balance() = Balance(2);
-      for (int loop = 0; loop < 50; ++loop) {
-        team_balance().done()[0] = {.work = speed, .seconds = 1};
-        team_balance().done()[1] = {.work = 1, .seconds = 1};
-        team_balance().learn();
+    set_thread_count(1);
+    const std::vector<float> one = product(x, from);
+    for (const int threads : {2, 5})
+      for (const double speed : {0.1, 0.5, 0.8, 1.3, 5.0}) {
+        set_thread_count(threads);
+        team_balance() = Balance(threads);
+        for (int loop = 0; loop < 50; ++loop) {
+          for (Balance::Done& done : team_balance().done()) done = {.work = 1, .seconds = 1};
+          team_balance().done()[0].work = speed;
+          team_balance().learn();
+        }
+        EXPECT_EQ(product(x, from), one)
+            << x.m << " x " << x.n << ", " << threads << " threads, " << speed;
       }
-      EXPECT_EQ(product(x, from), even) << x.m << " x " << x.n << ", " << speed;
-    }
   }
   set_thread_count(before);
 }

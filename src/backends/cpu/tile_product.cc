@@ -165,8 +165,7 @@ TileProduct::Area TileProduct::strip_area(std::int64_t strip) const {
   return area;
 }
 
-// Each part of a strip that is cut across its columns packs b for itself; across its rows, each
-// reads a.
+// Parts of a strip that is cut between columns both read a; between rows, both pack b.
 bool TileProduct::cuts_columns() const {
   return strip_rows_ * kColumnsToRead <= strip_columns_ * kRowsToPack;
 }
@@ -202,7 +201,7 @@ void TileProduct::for_each_area(Place begin, Place end, Body&& body) const {
       (cuts_columns() ? area.column : area.row) += begin.offset;
       side -= begin.offset;
     }
-    body(area);
+    if (side > 0) body(area);
   }
 }
 
