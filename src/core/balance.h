@@ -23,6 +23,7 @@ class Balance {
     double work = 0, seconds = 0;
   };
   std::span<Done> done() { return done_; }
+  // Nothing where a thread did nothing, or in no time.
   void learn();
 
  private:

@@ -30,6 +30,7 @@ int thread_count();
 void set_thread_count(int threads);
 
 // Calls body(begin, end) for [0, grain), [grain, 2·grain) … up to n, on all threads, and waits.
+// Fewer than 2^32 such chunks.
 // Each thread gets one run of neighbouring chunks, the same for the same n and grain: what it wrote
 // in one loop it finds in its own caches in the next. Who has done its run takes chunks from the
 // end of others', one by one. Tasks of unequal length take turns by themselves (run_tasks). The

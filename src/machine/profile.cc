@@ -5,7 +5,6 @@
 
 #include <array>
 #include <ctime>
-#include <memory>
 
 #include "config/value.h"
 #include "core/isa.h"
@@ -98,13 +97,6 @@ std::string describe_gentlest(const DiskMachine& disk) {
   return text;
 }
 
-std::function<double(double)> quick_product(const CpuMachine& cpu) {
-  const DType dtype = cpu.gemm_bf16_gflops ? DType::bf16 : DType::f32;
-  return [meter = std::make_shared<GemmMeter>(dtype)](double seconds) {
-    return meter->gflops(seconds);
-  };
-}
-
 }  // namespace
 
 Machine profile_machine(const ProfileOptions& options) {
@@ -116,8 +108,7 @@ Machine profile_machine(const ProfileOptions& options) {
     say(options, fmt::format("disk at {}", *options.disk));
     machine.disk = measure_disk(*options.disk, options.disk_probe, machine.ram);
     say(options, "matrix products and the disk together");
-    measure_slowdown(options.disk_probe,
-                     options.products ? options.products : quick_product(machine.cpu), machine);
+    measure_slowdown(options.disk_probe, options.products, machine);
   }
   machine.name = fmt::format("{}, {} cores", machine.cpu.model, machine.cpu.cores);
   machine.versions = {OUTSIZE_VERSION, onednn_version(), "GCC " __VERSION__, kernel_version()};

@@ -16,7 +16,7 @@ struct ProfileOptions {
   double gemm_seconds = 0.4;        // per shape and dtype
   double ram_seconds = 0.5;         // per kind of pass
   DiskProbe disk_probe;
-  // What runs beside the disk, as measure_slowdown takes it; empty: oneDNN's product.
+  // What runs beside the disk, as measure_slowdown takes it; needed with a disk.
   std::function<double(double seconds)> products;
   std::vector<GemmShape> gemm_shapes;  // empty: a few that training is made of
   std::int64_t ram_array_bytes = 0;    // 0: by cache and free memory

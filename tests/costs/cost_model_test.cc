@@ -1,14 +1,14 @@
 // The cost model for sense: order, fallbacks, exactness at measured points. How near it comes to
 // real kernels is a benchmark (`outsize bench ops`), not a test.
 #include "costs/cost_model.h"
-#include "core/clock.h"
-#include "costs/product_rate.h"
 
 #include <gtest/gtest.h>
 
+#include "core/clock.h"
 #include "core/rng.h"
 #include "costs/measure_ops.h"
 #include "costs/op_samples.h"
+#include "costs/product_rate.h"
 #include "ops/add/add.h"
 #include "ops/attention/attention.h"
 #include "ops/embedding/embedding.h"

@@ -188,7 +188,9 @@ TEST(Profile, FillsAMachineThatReadsBack) {
   options.gemm_seconds = options.ram_seconds = 0;
   options.gemm_shapes = {{32, 32, 32}, {64, 32, 16}};
   options.ram_array_bytes = 1 << 16;
-  options.disk_probe = {.file_bytes = 1 << 20, .seconds = 0.01, .point_seconds = 0.01, .depth = 2};
+  options.disk_probe = {.file_bytes = 1 << 20, .seconds = 0.01, .point_seconds = 0.01, .depth = 4};
+  int calls = 0;
+  options.products = [&](double) { return ++calls > 3 ? 50.0 : 100.0; };  // 3 times alone
   std::vector<std::string> told;
   options.report = [&](std::string_view text) { told.emplace_back(text); };
   const Machine machine = profile_machine(options);
@@ -196,6 +198,8 @@ TEST(Profile, FillsAMachineThatReadsBack) {
   ASSERT_TRUE(machine.cpu.gemm_f32_gflops);
   EXPECT_GE(machine.cpu.gemm_shapes.size(), 2u);
   EXPECT_EQ(told.size(), 6u);
+  EXPECT_EQ(machine.slowdown.at("cpu").at("disk_read"), 2.0);
+  EXPECT_EQ(machine.slowdown.at("cpu").at("disk_write"), 2.0);
   EXPECT_THAT(machine.measured_at, testing::MatchesRegex("20..-..-..T..:..:..Z"));
   const Machine again = parse_machine(machine_json(machine), "m.json");
   EXPECT_EQ(machine_json(again), machine_json(machine));
