@@ -11,6 +11,8 @@
 #include "core/rng.h"
 #include "machine/gemm_rate.h"
 #include "machine/ram_rate.h"
+#include "ops/cached_attention/cached_attention.h"
+#include "ops/linear/linear.h"
 #include "report/process_memory.h"
 #include "train/generator.h"
 #include "train/model_source.h"
@@ -31,33 +33,39 @@ struct Options {
   ResidenceOptions residence;
 };
 
-// What one token costs: every matrix once (the embedding's rows are looked up, unless the head
-// shares its table).
-struct TokenCost {
-  double body_flops = 0;  // without the head, which a prompt needs for its last token alone
-  double head_flops = 0;
-  double bytes = 0;
-};
+Program generation_program(const Model& model, DType dtype, std::int64_t tokens) {
+  return model.program({.mode = BuildOptions::Mode::generation,
+                        .tokens = tokens,
+                        .row_length = tokens,
+                        .dtype = dtype,
+                        .cache_capacity = tokens,
+                        .logit_rows = 1});
+}
 
-TokenCost token_cost(const Model& model, DType dtype) {
-  const ModelInfo info = model.info();
-  const Program program = model.program({.mode = BuildOptions::Mode::generation,
-                                         .tokens = 1,
-                                         .row_length = 1,
-                                         .dtype = dtype,
-                                         .cache_capacity = 1,
-                                         .logit_rows = 1});
-  TokenCost cost;
-  const auto table = static_cast<double>(info.vocabulary * info.width);
-  for (const ProgramParameter& parameter : program.parameters) {
-    if (parameter.type.shape.ndim() == 2)
-      cost.body_flops += 2.0 * static_cast<double>(parameter.type.shape.numel());
-    cost.bytes += static_cast<double>(parameter.type.bytes());
+// Of all products with weights, the head's for the last token alone, and of causal attention.
+double prompt_flops(const Model& model, DType dtype, std::int64_t tokens) {
+  const Program program = generation_program(model, dtype, tokens);
+  std::vector<double> of_segment;
+  for (const Segment& segment : program.segments) {
+    double flops = 0;
+    for (const Node& node : segment.graph.nodes())
+      if (node.op == &linear_op() || node.op == &cached_attention_op())
+        flops += node.op->cost(segment.graph.call(node).query()).flops;
+    of_segment.push_back(flops);
   }
-  cost.body_flops -= 2.0 * table * (info.tied ? 1.0 : 2.0);
-  cost.head_flops = 2.0 * table;
-  if (!info.tied) cost.bytes -= table * static_cast<double>(size_of(dtype));
-  return cost;
+  double flops = 0;
+  for (const Call& call : program.calls) flops += of_segment[static_cast<size_t>(call.segment)];
+  return flops;
+}
+
+// Every parameter once, but the embedding's row alone, unless the head shares its table.
+double token_bytes(const Model& model, DType dtype) {
+  const ModelInfo info = model.info();
+  double bytes = 0;
+  for (const ProgramParameter& parameter : generation_program(model, dtype, 1).parameters)
+    bytes += static_cast<double>(parameter.type.bytes());
+  if (!info.tied) bytes -= static_cast<double>(info.vocabulary * info.width * size_of(dtype));
+  return bytes;
 }
 
 double median(std::vector<double> values) {
@@ -125,13 +133,12 @@ void bench_generate(const Options& options) {
     measure_rates(dtype, times);
     run_round(generator, options, times);
   }
-  const TokenCost cost = token_cost(source.model(), dtype);
+  const double bytes = token_bytes(source.model(), dtype);
   const double gemm = median(times.gemm), ram = median(times.ram);
   const double prompt_seconds = median(times.prompt), token_seconds = median(times.token);
   const double prompt_gflops =
-      (cost.body_flops * static_cast<double>(options.prompt) + cost.head_flops) / prompt_seconds /
-      1e9;
-  const double token_gb = cost.bytes / token_seconds / 1e9;
+      prompt_flops(source.model(), dtype, options.prompt) / prompt_seconds / 1e9;
+  const double token_gb = bytes / token_seconds / 1e9;
   const std::optional<double> foretold = generator.token_seconds();
   const auto disk_bytes = static_cast<double>(generator.engine().read_bytes());
   const double reads = median(times.reads);
@@ -140,7 +147,7 @@ void bench_generate(const Options& options) {
       {"prompt_share_of_gemm", prompt_gflops / gemm},
       {"tokens_per_second", 1 / token_seconds},
       {"foretold_tokens_per_second", foretold ? nlohmann::json(1 / *foretold) : nullptr},
-      {"token_bytes", cost.bytes},
+      {"token_bytes", bytes},
       {"token_disk_bytes", disk_bytes},
       {"disk_gb_per_second", disk_bytes > 0 ? nlohmann::json(disk_bytes / reads / 1e9) : nullptr},
       {"decode_share_of_disk", reads / token_seconds},
@@ -159,7 +166,9 @@ void bench_generate(const Options& options) {
         static_cast<double>(options.prompt) / prompt_seconds, prompt_gflops / gemm, gemm,
         1 / token_seconds, token_gb / ram, ram);
   if (options.profile)
-    fmt::print("\nOne token:\n{}", describe_step(generator.decoder(), {gemm, ram}));
+    fmt::print("\nThe prompt's first chunk:\n{}\nOne token:\n{}",
+               describe_step(generator.first_of(options.prompt), {gemm, ram}),
+               describe_step(generator.decoder(), {gemm, ram}));
 }
 
 }  // namespace
@@ -178,7 +187,8 @@ void add_bench_generate(CLI::App& bench) {
       ->check(CLI::PositiveNumber);
   add_residence_options(*generate, options->residence);
   generate->add_flag("--json", options->json, "One JSON object");
-  generate->add_flag("--profile", options->profile, "Time of each op of a token beside its floor");
+  generate->add_flag("--profile", options->profile,
+                     "Time of each op of a prompt's chunk and of a token, beside its floor");
   generate->callback([options] { bench_generate(*options); });
 }
 

@@ -28,12 +28,6 @@ std::unique_ptr<Kernel> KernelCache::make(const OpDef& op, const KernelQuery& qu
 
 namespace {
 
-std::vector<ValueType> types_of(const Graph& graph, const std::vector<ValueId>& ids) {
-  std::vector<ValueType> types;
-  for (ValueId id : ids) types.push_back(graph.type(id));
-  return types;
-}
-
 // Offsets of the values that live only inside the graph: from the node that makes them to the last
 // that reads them.
 void lay_out(const Graph& graph, const std::set<ValueId>& external, CompiledGraph& compiled) {
@@ -67,8 +61,7 @@ CompiledGraph compile(const Graph& graph, const std::set<ValueId>& external, Ker
   lay_out(graph, external, compiled);
   std::int64_t workspace = 0;
   for (const Node& node : graph.nodes()) {
-    auto call = std::make_shared<const OpCall>(
-        OpCall{node.op, node.attrs, types_of(graph, node.inputs), types_of(graph, node.outputs)});
+    auto call = std::make_shared<const OpCall>(graph.call(node));
     const Kernel* kernel = kernels.get(*call);
     workspace = std::max(workspace, kernel->workspace_bytes());
     const Cost cost = node.op->cost(call->query());

@@ -107,6 +107,15 @@ void verify(const Graph& graph) {
            "[graph] output '{}' is never computed", output.name);
 }
 
+OpCall Graph::call(const Node& node) const {
+  const auto types_of = [this](const std::vector<ValueId>& ids) {
+    std::vector<ValueType> types;
+    for (ValueId id : ids) types.push_back(type(id));
+    return types;
+  };
+  return {node.op, node.attrs, types_of(node.inputs), types_of(node.outputs)};
+}
+
 std::string to_string(const OpCall& call) {
   const auto join = [](const std::vector<ValueType>& types) {
     std::string text;

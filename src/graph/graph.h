@@ -44,6 +44,7 @@ class Graph {
   const Value& value(ValueId id) const { return values_[static_cast<size_t>(id)]; }
   const ValueType& type(ValueId id) const { return value(id).type; }
   const Node& node(NodeId id) const { return nodes_[static_cast<size_t>(id)]; }
+  OpCall call(const Node& node) const;
   Node& mutable_node(NodeId id) { return nodes_[static_cast<size_t>(id)]; }
 
   std::span<const Value> values() const { return values_; }

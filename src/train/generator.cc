@@ -18,7 +18,7 @@ constexpr std::int64_t kChunkTokens = 128;
 std::vector<std::int64_t> chunk_sizes(const GeneratorShape& shape, std::int64_t vocabulary) {
   constexpr std::int64_t kLogitsBytes = 64 << 20;
   std::vector<std::int64_t> sizes;
-  for (std::int64_t size : {512, 256, 128, 64, 32, 16, 1})
+  for (std::int64_t size : {1024, 512, 256, 128, 64, 32, 16, 1})
     if (size == 1 ||
         (size <= shape.context && (!shape.all_logits || size * vocabulary * 4 <= kLogitsBytes)))
       sizes.push_back(size);

@@ -34,6 +34,10 @@ class Generator {
   // Whether the embedding's table is not in RAM for its rows: they come from the model's own file.
   bool looks_up_rows() const;
   std::int64_t vocabulary() const { return vocabulary_; }
+  // What runs the first chunk of a prompt of so many tokens; it has times once it has run.
+  const Executor& first_of(std::int64_t tokens) const {
+    return engine_.executor(program_for(tokens));
+  }
   // What runs a single token; it has times once one has been appended by itself.
   const Executor& decoder() const { return engine_.executor(decoder_program()); }
   // Foretold for a single token; absent: the options had no machine.
