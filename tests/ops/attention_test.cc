@@ -145,6 +145,32 @@ TEST(Attention, DocumentsDoNotTouchEachOther) {
     }
 }
 
+NodeCase forward_of(const Text& text, std::int64_t tokens) {
+  const auto first = [&](const std::string& what, std::int64_t width) {
+    std::vector<double> values = text.tensor(what, width);
+    values.resize(static_cast<size_t>(tokens * width));
+    return values;
+  };
+  std::vector<double> start = text.starts();
+  start.resize(static_cast<size_t>(tokens));
+  const ValueType q{text.dtype, {tokens, kQueryWidth}}, kv{text.dtype, {tokens, kKeyWidth}};
+  return make(attention_op(), to_attrs(kOptions), {q, kv, kv, {DType::i32, {tokens}}},
+              {first("q", kQueryWidth), first("k", kKeyWidth), first("v", kKeyWidth), start});
+}
+
+// How many queries share blocks of keys goes by the length of the row; what they get does not.
+TEST(Attention, TokensBehindDoNotMatter) {
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    const Text text{{{"a", 300}, {"b", 4900}}, dtype};
+    const LaunchResult all = run(forward_of(text, 5200)), some = run(forward_of(text, 1000));
+    ASSERT_EQ(all.failure + some.failure, "");
+    for (size_t i = 0; i < 2; ++i) {
+      const auto& bytes = some.outputs[i];
+      EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), all.outputs[i].begin())) << i;
+    }
+  }
+}
+
 // Off the grid the sums are grouped otherwise, but what stands in another document never matters.
 TEST(Attention, ContentsOfOtherDocumentsDoNotMatter) {
   const Result one = forward_and_backward({{{"b", 77}, {"a", 90}}}, kOptions);

@@ -107,6 +107,7 @@ std::vector<Sample> samples() {
       sample("whole blocks", 2, 1, 16, starts({325})),
       sample("whole blocks, window", 2, 2, 16, starts({300}), 170),
       sample("whole blocks, documents", 1, 1, 32, starts({20, 290})),
+      sample("a span of queries and more", 1, 1, 16, starts({2113})),
       sample("documents", 2, 2, 16, starts({3, 70, 1, 64, 9})),
       sample("padding", 2, 1, 32, starts({40, 1, 1, 1, 1, 1, 1, 1, 1, 1})),
       sample("short window", 2, 1, 16, starts({150}), 7),

@@ -47,7 +47,7 @@ struct Queries {
 
 template <class T>
 struct Buffers {
-  Buffers(const AttentionShape& shape, void* base) : scratch(base) {
+  Buffers(const AttentionShape& shape, int64_t queries, void* base) : scratch(base) {
     const Sizes<T> sizes(shape);
     const int64_t tokens = kRowWords<T> * sizes.width;
     key_rows = scratch.take(sizes.words * kKeys<T>);
@@ -59,14 +59,15 @@ struct Buffers {
     weight_rows = Words<T>::kPairs ? scratch.take(kGroupWords<T> * kKeys<T>) : weights;
     dscore_rows = Words<T>::kPairs ? scratch.take(kGroupWords<T> * kKeys<T>) : dscores;
     // A group's tokens follow each other.
-    float* q_tokens = scratch.take(kAttentionSpanBlocks * tokens);
-    float* dout_tokens = scratch.take(kAttentionSpanBlocks * tokens);
-    for (Queries& block : span) {
+    const int64_t blocks = smaller(most_span<T>(shape.head_dim), (queries + kBlock - 1) / kBlock);
+    float* q_tokens = scratch.take(blocks * tokens);
+    float* dout_tokens = scratch.take(blocks * tokens);
+    for (int64_t b = 0; b < blocks; ++b) {
+      Queries& block = span[b];
       block.q_lanes = scratch.take(sizes.words * kBlock);
       block.dout_lanes = scratch.take(sizes.words * kBlock);
-      const int64_t before = (&block - span) * tokens;
-      block.q_tokens = q_tokens + before;
-      block.dout_tokens = dout_tokens + before;
+      block.q_tokens = q_tokens + b * tokens;
+      block.dout_tokens = dout_tokens + b * tokens;
       block.dq = scratch.take(sizes.rows * kBlock);
       block.log_sum = scratch.take(kBlock);
       block.delta = scratch.take(kBlock);
@@ -78,7 +79,7 @@ struct Buffers {
   float* weights;                               // [key][query] f32
   float *weight_rows, *dscore_rows;             // words summed over queries
   float* dscores;                               // words summed over keys
-  Queries span[kAttentionSpanBlocks];
+  Queries span[kMostSpan<T>];
 };
 
 // Accumulators that live in memory: tile (r, vector) at data[r*stride + vector*16].
@@ -363,14 +364,14 @@ void backward(const AttentionBackward& args, const AttentionHeads& heads, float*
   [[maybe_unused]] const MatrixUnit unit;
   const AttentionShape& shape = args.row.shape;
   const Sizes<T> sizes(shape);
-  Buffers<T> buffers(shape, workspace);
+  Buffers<T> buffers(shape, args.row.queries, workspace);
   const int64_t words = attention_sum_words(shape.head_dim, args.row.queries);
   for (int64_t i = 0; i < 2 * words; i += kLanes) store(sums + i, zero());
-  constexpr int64_t kSpan = kAttentionSpanBlocks * kBlock;
-  for (int64_t begin = 0; begin < args.row.queries; begin += kSpan)
+  const int64_t span = most_span<T>(shape.head_dim) * kBlock;
+  for (int64_t begin = 0; begin < args.row.queries; begin += span)
     for (int64_t head = heads.begin; head < heads.end; ++head)
       backward_span(args, sizes, buffers, heads.kv_head, head, begin,
-                    smaller(begin + kSpan, args.row.queries), sums, sums + words);
+                    smaller(begin + span, args.row.queries), sums, sums + words);
 }
 
 template <class T>
@@ -395,8 +396,8 @@ void write_sums(const AttentionBackward& args, int64_t kv_head, const float* sum
 }
 
 template <class T>
-int64_t scratch_bytes(const AttentionShape& shape) {
-  return Buffers<T>(shape, nullptr).scratch.used_bytes();
+int64_t scratch_bytes(const AttentionShape& shape, int64_t queries) {
+  return Buffers<T>(shape, queries, nullptr).scratch.used_bytes();
 }
 
 }  // namespace

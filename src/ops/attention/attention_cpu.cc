@@ -78,9 +78,8 @@ class ForwardKernel : public Kernel {
   explicit ForwardKernel(const KernelQuery& query)
       : rows_(query, query.inputs[0]),
         kernels_(attention_forward_tables(rows_.dtype)),
-        slot_bytes_(
-            kernels_.largest([&](const auto& table) { return table.scratch_bytes(rows_.shape); })) {
-  }
+        slot_bytes_(kernels_.largest(
+            [&](const auto& table) { return table.scratch_bytes(rows_.shape, rows_.length); })) {}
 
   static std::unique_ptr<Kernel> make(const KernelQuery& query) {
     return std::make_unique<ForwardKernel>(query);
@@ -90,7 +89,7 @@ class ForwardKernel : public Kernel {
 
   Status launch(const KernelArgs& args) const noexcept override {
     if (Status status = rows_.check(args.inputs[3]); !status.ok()) return status;
-    const std::int64_t span = attention_span(rows_.shape);
+    const std::int64_t span = kernels_.active().span(rows_.shape, rows_.length);
     const std::int64_t blocks = (rows_.length + span - 1) / span;
     const std::int64_t per_block = rows_.count * rows_.shape.kv_heads;
     run_tasks(blocks * per_block, rows_.slots, [&](std::int64_t task, std::int64_t slot) {
@@ -126,9 +125,8 @@ class BackwardKernel : public Kernel {
         kernels_(backward_tables(rows_.dtype)),
         parts_(parts_of(rows_)),
         sum_words_(2 * attention_sum_words(rows_.shape.head_dim, rows_.length)),
-        slot_bytes_(
-            kernels_.largest([&](const auto& table) { return table.scratch_bytes(rows_.shape); })) {
-  }
+        slot_bytes_(kernels_.largest(
+            [&](const auto& table) { return table.scratch_bytes(rows_.shape, rows_.length); })) {}
 
   static std::unique_ptr<Kernel> make(const KernelQuery& query) {
     return std::make_unique<BackwardKernel>(query);

@@ -36,14 +36,24 @@ struct Sizes {
   int64_t rows;   // elements of one token up to whole register tiles
 };
 
+// Queries per task. A short row still gives every thread something to do.
+template <class T>
+int64_t span(const AttentionShape& shape, int64_t queries) {
+  constexpr int64_t kTasksWanted = 8;
+  const int64_t group = shape.heads / shape.kv_heads;
+  const int64_t blocks =
+      smaller(queries / (kTasksWanted * kBlock), most_span<T>(shape.head_dim) / group);
+  return kBlock * larger(larger(blocks, kLeastSpan / group), 1);
+}
+
 template <class T>
 struct Buffers {
-  Buffers(const AttentionShape& shape, void* base) : scratch(base) {
+  Buffers(const AttentionShape& shape, int64_t queries, void* base) : scratch(base) {
     const Sizes<T> sizes(shape);
     keys = scratch.take(kKeys<T> * sizes.words);
     values = scratch.take(kKeys<T> / Words<T>::kDepth * sizes.width);
     weights = scratch.take(kKeys<T> / Words<T>::kDepth * kBlock);
-    const int64_t blocks = attention_span(shape) / kBlock;
+    const int64_t blocks = (smaller(span<T>(shape, queries), queries) + kBlock - 1) / kBlock;
     states = scratch.take(head_words(sizes) * blocks * (shape.heads / shape.kv_heads));
   }
   static int64_t head_words(const Sizes<T>& sizes) {
@@ -262,10 +272,10 @@ void forward(const AttentionForward& args, int64_t kv_head, int64_t begin, int64
   [[maybe_unused]] const MatrixUnit unit;
   const AttentionShape& shape = args.row.shape;
   const Sizes<T> sizes(shape);
-  const Buffers<T> buffers(shape, workspace);
+  const Buffers<T> buffers(shape, args.row.queries, workspace);
   const int64_t group = shape.heads / shape.kv_heads;
   const int64_t blocks = (end - begin + kBlock - 1) / kBlock;
-  Sight sight[kAttentionSpanBlocks];
+  Sight sight[kMostSpan<T>];
   int64_t first_keys = end + args.row.past;
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t from = begin + b * kBlock, to = smaller(from + kBlock, end);
@@ -295,14 +305,15 @@ void forward(const AttentionForward& args, int64_t kv_head, int64_t begin, int64
 }
 
 template <class T>
-int64_t scratch_bytes(const AttentionShape& shape) {
-  return Buffers<T>(shape, nullptr).scratch.used_bytes();
+int64_t scratch_bytes(const AttentionShape& shape, int64_t queries) {
+  return Buffers<T>(shape, queries, nullptr).scratch.used_bytes();
 }
 
 }  // namespace
 
-extern const AttentionForwardKernels attention_forward_f32 = {scratch_bytes<float>, forward<float>};
+extern const AttentionForwardKernels attention_forward_f32 = {scratch_bytes<float>, span<float>,
+                                                              forward<float>};
 extern const AttentionForwardKernels attention_forward_bf16 = {scratch_bytes<uint16_t>,
-                                                               forward<uint16_t>};
+                                                               span<uint16_t>, forward<uint16_t>};
 
 }  // namespace outsize::OUTSIZE_ISA

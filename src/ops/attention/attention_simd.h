@@ -44,14 +44,16 @@ struct AttentionHeads {
 };
 
 struct AttentionForwardKernels {
-  std::int64_t (*scratch_bytes)(const AttentionShape& shape);
-  // Queries [begin, end), at most attention_span(shape), of all query heads of one kv head.
+  std::int64_t (*scratch_bytes)(const AttentionShape& shape, std::int64_t queries);
+  // Queries per task, which share each packed block of keys; of a row of so many.
+  std::int64_t (*span)(const AttentionShape& shape, std::int64_t queries);
+  // Queries [begin, end), at most a span, of all query heads of one kv head.
   void (*run)(const AttentionForward& args, std::int64_t kv_head, std::int64_t begin,
               std::int64_t end, void* scratch);
 };
 
 struct AttentionBackwardKernels {
-  std::int64_t (*scratch_bytes)(const AttentionShape& shape);
+  std::int64_t (*scratch_bytes)(const AttentionShape& shape, std::int64_t queries);
   // Writes dq of the heads, and their dk and dv as unscaled f32 sums over `sums`: two arrays of
   // attention_sum_words(K, queries) words each, dk first.
   void (*run)(const AttentionBackward& args, const AttentionHeads& heads, float* sums,
@@ -64,15 +66,6 @@ struct AttentionBackwardKernels {
 };
 
 constexpr std::int64_t kAttentionBlock = 64;
-// Blocks of queries that share each packed block of keys, at most.
-constexpr std::int64_t kAttentionSpanBlocks = 8;
-
-// Queries per forward task: blocks and heads that share each packed block of keys, eight of both
-// together.
-constexpr std::int64_t attention_span(const AttentionShape& shape) {
-  const std::int64_t blocks = kAttentionSpanBlocks * shape.kv_heads / shape.heads;
-  return kAttentionBlock * (blocks > 1 ? blocks : 1);
-}
 
 // Words of one f32 array [queries up to a whole block][K up to whole vectors].
 constexpr std::int64_t attention_sum_words(std::int64_t head_dim, std::int64_t queries) {

@@ -50,6 +50,22 @@ OUTSIZE_INLINE int64_t larger(int64_t a, int64_t b) {
   return a > b ? a : b;
 }
 
+// A span: the blocks of queries, and the heads of each, that share packed blocks of keys. As many
+// as carry along what a second-level cache holds, of 2 MiB with AMX, whose products are so fast
+// that keys come too slowly otherwise. Wide heads carry more.
+constexpr int64_t kLeastSpan = 8;
+template <class T>
+#if OUTSIZE_ISA_amx
+constexpr int64_t kMostSpan = Words<T>::kPairs ? 32 : kLeastSpan;
+#else
+constexpr int64_t kMostSpan = kLeastSpan;
+#endif
+template <class T>
+OUTSIZE_INLINE int64_t most_span(int64_t head_dim) {
+  constexpr int64_t kHeadDim = 64;
+  return larger(smaller(kMostSpan<T> * kHeadDim / head_dim, kMostSpan<T>), kLeastSpan);
+}
+
 // Hands out 64-byte aligned pieces of a workspace; with a null base it only counts.
 class Scratch {
  public:

@@ -153,7 +153,7 @@ class ManyTokensKernel : public Kernel {
       : cache_(query),
         kernels_(attention_forward_tables(cache_.dtype)),
         slot_bytes_(kernels_.largest(
-            [&](const auto& table) { return table.scratch_bytes(cache_.shape); })) {}
+            [&](const auto& table) { return table.scratch_bytes(cache_.shape, cache_.tokens); })) {}
 
   static std::unique_ptr<Kernel> make(const KernelQuery& query) {
     return std::make_unique<ManyTokensKernel>(query);
@@ -173,7 +173,7 @@ class ManyTokensKernel : public Kernel {
                                            .v = args.outputs[2]},
                                    .out = args.outputs[0],
                                    .lse = nullptr};
-    const std::int64_t span = attention_span(cache_.shape);
+    const std::int64_t span = kernels_.active().span(cache_.shape, cache_.tokens);
     const std::int64_t blocks = (cache_.tokens + span - 1) / span;
     run_tasks(blocks * cache_.shape.kv_heads, cache_.slots,
               [&](std::int64_t task, std::int64_t slot) {
