@@ -3,7 +3,8 @@
 
 - Long rows: attention's share of the GEMM rate (causal FLOPs), and memory per token.
 - Sparse targets: the gain when one position in sixteen has a target.
-- Threads: the step's gain from a second thread against the GEMM's own.
+- Threads: the step's gain from a second thread against that of products, as steps run them and as
+  oneDNN does.
 Medians over rounds; lowest and highest in brackets.
 Usage: bench/properties.py [--outsize PROGRAM] [--rounds 5] [--only long sparse threads] [--smoke]
 """
@@ -18,10 +19,10 @@ def config_path(args, name):
     return HERE / "configs" / ("smoke.json" if args.smoke else f"{name}.json")
 
 
-def bench(args, config, batch, length, *more, cores="0,1"):
+def bench(args, config, batch, length, *more, cores="0,1", steps=2):
     command = ["taskset", "-c", cores, args.outsize, "bench", "step", "--config",
                config_path(args, config), "--batch", str(batch), "--seq", str(length),
-               "--dtype", "bf16", "--steps", "1" if args.smoke else "2", "--json", *more]
+               "--dtype", "bf16", "--steps", "1" if args.smoke else str(steps), "--json", *more]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return json.loads(printed.splitlines()[-1])
 
@@ -60,12 +61,17 @@ def second_thread(args):
     for config, batch, length in [("gpt2-124m", 1, 16 if args.smoke else 512),
                                   ("gpt2-124m", 1, 16 if args.smoke else 256)]:
         def measure(config=config, batch=batch, length=length):
-            one = bench(args, config, batch, length, cores="0")
-            two = bench(args, config, batch, length)
-            gain = one["step_seconds"] / two["step_seconds"]
-            return gain / (two["gemm_gflops"] / one["gemm_gflops"])
-        print(f"| {config} {batch}×{length}: gain from a second thread, of the GEMM's "
-              f"| {spread(rounds_of(args, measure), '.2f')} |", flush=True)
+            one = bench(args, config, batch, length, "--profile", cores="0", steps=6)
+            two = bench(args, config, batch, length, "--profile", steps=6)
+            return {"step": one["step_seconds"] / two["step_seconds"],
+                    **{rate: two[rate] / one[rate] for rate in ("gemm_gflops", "product_gflops")}}
+        gains = rounds_of(args, measure)
+        print(f"| {config} {batch}×{length}: gain from a second thread "
+              f"| {spread([gain['step'] for gain in gains], '.2f')} |")
+        for rate, whose in [("product_gflops", "its products'"), ("gemm_gflops", "oneDNN's GEMM's")]:
+            of_it = [gain["step"] / gain[rate] for gain in gains]
+            print(f"| … of {whose}, {spread([gain[rate] for gain in gains], '.2f')} "
+                  f"| {spread(of_it, '.2f')} |", flush=True)
 
 
 def main():

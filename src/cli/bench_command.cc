@@ -12,6 +12,7 @@
 #include "core/file.h"
 #include "core/parallel.h"
 #include "costs/cost_model.h"
+#include "costs/product_rate.h"
 #include "machine/gemm_rate.h"
 #include "machine/machine_file.h"
 #include "machine/ram_rate.h"
@@ -23,6 +24,8 @@
 
 namespace outsize {
 namespace {
+
+constexpr double kProductSeconds = 0.5;
 
 struct BenchOptions {
   RandomRunOptions run;
@@ -87,7 +90,10 @@ void bench_step(const BenchOptions& options) {
                                            : nlohmann::json(nullptr)},
       {"peak_rss_bytes", peak_rss_bytes()}};
   std::optional<FloorRates> rates;
-  if (options.profile) rates = floor_rates(options, rate);
+  if (options.profile) {
+    rates = floor_rates(options, rate);
+    result["product_gflops"] = ProductRate(run.dtype()).gflops(kProductSeconds);
+  }
   if (options.json) {
     if (rates) {
       result["ram_gb_per_second"] = rates->ram_gb_per_second;
@@ -101,7 +107,9 @@ void bench_step(const BenchOptions& options) {
         tokens / step_seconds, step_seconds, result["step_seconds_min"].get<double>(),
         result["step_seconds_max"].get<double>(), model_gflops / rate, rate,
         result["peak_rss_bytes"].get<double>() / (1 << 30));
-    if (rates) fmt::print("\n{}", describe_step(engine.executor(), *rates));
+    if (rates)
+      fmt::print("\n{}\nProducts as steps run them, 2,048 a side: {:.0f} GFLOP/s.\n",
+                 describe_step(engine.executor(), *rates), result["product_gflops"].get<double>());
   }
   if (!options.trace.empty())
     write_text_atomically(

@@ -43,13 +43,13 @@ std::uint64_t bytes_of(DType dtype) {
 }  // namespace
 
 struct ProductRate::Products {
-  DType dtype = dtype_here();
+  DType dtype;
   AlignedBuffer x{bytes_of(dtype)}, weight{bytes_of(dtype)}, y{bytes_of(dtype)};
   AlignedBuffer gradient{bytes_of(DType::f32)};
   std::vector<Matmul> products;
   std::unique_ptr<AlignedBuffer> workspace;
 
-  Products() {
+  explicit Products(DType type) : dtype(type) {
     fill(dtype, x);
     fill(dtype, weight);
     MatmulSpec forward = square(dtype), input = forward, weights = forward;
@@ -74,7 +74,9 @@ struct ProductRate::Products {
   }
 };
 
-ProductRate::ProductRate() : products_(std::make_unique<Products>()) {}
+ProductRate::ProductRate() : ProductRate(dtype_here()) {}
+
+ProductRate::ProductRate(DType dtype) : products_(std::make_unique<Products>(dtype)) {}
 
 ProductRate::~ProductRate() = default;
 

@@ -1,15 +1,20 @@
-// How fast products go as training runs them: what is measured beside a disk's traffic.
+// How fast products go as training runs them, not as a library does by itself: what is measured
+// beside a disk's traffic, and what a step's gain from threads is held against.
 #pragma once
 
 #include <memory>
 
+#include "core/dtype.h"
+
 namespace outsize {
 
-// A linear's forward and both gradients, 2,048 tokens and 2,048 x 2,048 weights, in bf16 where this
-// processor multiplies it, else in f32. Keeps its operands (about 50 MiB in bf16).
+// A linear's forward and both gradients, 2,048 tokens and 2,048 x 2,048 weights. Keeps its operands
+// (about 50 MiB in bf16).
 class ProductRate {
  public:
+  // In bf16 where this processor multiplies it, else in f32.
   ProductRate();
+  explicit ProductRate(DType dtype);
   ~ProductRate();
   ProductRate(const ProductRate&) = delete;
   ProductRate& operator=(const ProductRate&) = delete;
