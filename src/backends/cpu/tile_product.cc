@@ -26,6 +26,8 @@ constexpr std::int64_t kF32Run = 192;
 constexpr std::int64_t kLeastF32Side = 16;
 // Results that come out turned over cost a seventh of a product; packing less has to save that.
 constexpr std::int64_t kLeastRatio = 8;
+// Elements of a result that are turned over in the time of one of an operand.
+constexpr std::int64_t kTurnedResults = 4;
 constexpr std::int64_t kMostRows = 2048, kLeastRows = 128;
 // What a strip costs besides its products, as so many rows and columns of them: b is packed for
 // every strip of rows, a comes from memory for every strip of columns.
@@ -70,13 +72,15 @@ bool goes_past_caches(const MatmulSpec& spec, const void* c) {
          spec.n * size_of(DType::f32) % kLine == 0;
 }
 
-// Of two operands that lie depth first the smaller one is turned over as a whole; pairing the
-// other's rows is less work, and done where they are used. Of two that do not, the larger one is
+// Of two operands that lie depth first one is turned over as a whole; pairing the other's rows is
+// less work, and done where they are used. That is the smaller one, unless results that come out
+// turned over cost more than it saves. Of two that do not, the larger one is
 // read where it lies, fetched beside the products; only the smaller one is packed.
 bool swaps(const MatmulSpec& spec) {
   if (spec.operand == DType::f32) return false;
-  return spec.transpose_a ? !spec.transpose_b && spec.m > spec.n
-                          : spec.transpose_b && kLeastRatio * spec.m <= spec.n;
+  if (spec.transpose_a)
+    return !spec.transpose_b && kTurnedResults * (spec.m - spec.n) * spec.k > spec.m * spec.n;
+  return spec.transpose_b && kLeastRatio * spec.m <= spec.n;
 }
 
 }  // namespace

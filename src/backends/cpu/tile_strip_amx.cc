@@ -89,8 +89,8 @@ class Strip {
     const int64_t squares = tile_panels(columns_);
     const int64_t next = smaller(row + kTileSquare, (rows_ - 1) / kTileSquare * kTileSquare);
     for (int64_t i = 0; i < squares; ++i) {
-      ahead_ = {panel_in_memory(next, from), i * kTileSquare / squares,
-                (i + 1) * kTileSquare / squares};
+      ahead_ = ahead(panel_in_memory(next, from), i * kTileSquare / squares,
+                     (i + 1) * kTileSquare / squares);
       multiply_square(a, row, i, from);
     }
   }
@@ -209,10 +209,26 @@ class Strip {
     _tile_dpbf16ps(3, 5, 7);
   }
 
-  // Of the next panel of a, towards the second-level cache.
+  // Lines of a panel to fetch at every step: of so many at step s, the first at data + step·s.
+  struct Ahead {
+    const char* data;
+    int64_t step, next;  // bytes
+    int64_t count;
+  };
+
+  // Rows [begin, end). Memory gives what lies side by side from front to back fastest.
+  Ahead ahead(const Panel& panel, int64_t begin, int64_t end) const {
+    const int64_t count = end - begin;
+    const char* data = panel.data + begin * panel.row;
+    if (panel.step == kTileBytes && panel.row == tile_steps(depth_run_) * kTileBytes)
+      return {data, count * kTileBytes, kTileBytes, count};
+    return {data, panel.step, panel.row, count};
+  }
+
+  // Towards the second-level cache.
   [[gnu::always_inline]] void fetch_ahead(int64_t step) const {
-    for (int64_t r = ahead_.begin; r < ahead_.end; ++r) {
-      const char* line = ahead_.panel.data + r * ahead_.panel.row + step * ahead_.panel.step;
+    for (int64_t i = 0; i < ahead_.count; ++i) {
+      const char* line = ahead_.data + step * ahead_.step + i * ahead_.next;
       _mm_prefetch(line, _MM_HINT_T1);
       if (is_f32_) _mm_prefetch(line + kTileBytes, _MM_HINT_T1);
     }
@@ -288,11 +304,6 @@ class Strip {
                          : store_n(c, lines[i], words);
     }
   }
-
-  struct Ahead {
-    Panel panel;
-    int64_t begin, end;  // rows
-  };
 
   const TileStrip& strip_;
   const bool is_f32_ = strip_.a.is_f32;
