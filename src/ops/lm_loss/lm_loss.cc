@@ -185,6 +185,7 @@ std::vector<Sample> samples() {
           sample("some rows", {}, 7, 9, 33, {-1, 0, 32, -1, 5, 5, 17}),
           sample("several chunks", small, 53, 16, 37, {}),
           sample("a chunk that is not full", {}, 30, 8, 40, {}),
+          sample("a large chunk that is not full", {}, 45, 8, 40, {}),
           sample("several blocks of words", small, 20, 8, 2 * kLmLossBlock + 50, {}),
           sample("one word", {}, 4, 8, 1, {0, 0, -1, 0})};
 }

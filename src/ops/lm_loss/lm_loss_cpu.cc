@@ -11,6 +11,9 @@ namespace outsize {
 namespace {
 
 constexpr std::int64_t kRowsPerTask = 64;
+// A chunk takes all weights, and their gradient, through memory once: as long as so many rows take
+// to multiply, from 30 where products are slow beside memory to 250 where they are fast.
+constexpr std::int64_t kRowsOfPass = 128;
 
 class LossKernel : public Kernel {
  public:
@@ -54,12 +57,26 @@ class LossKernel : public Kernel {
   }
 
  private:
-  // The largest chunk of which `left` rows fill more than three quarters (missing ones are zero,
-  // and cost less than several smaller chunks), else the smallest.
+  // The largest chunk that is filled, or the next larger one, its missing rows zeros, where that
+  // costs less in the end.
   const LmLossProducts& chunk_for(std::int64_t left) const {
-    for (const LmLossProducts& chunk : chunks_)
-      if (4 * left > 3 * chunk.rows) return chunk;
-    return chunks_.back();
+    size_t filled = 0;
+    while (filled + 1 < chunks_.size() && chunks_[filled].rows > left) ++filled;
+    const std::int64_t rows = chunks_[filled].rows;
+    if (filled == 0 || rows >= left) return chunks_[filled];
+    const LmLossProducts& padded = chunks_[filled - 1];
+    return padded.rows <= rows + rows_to_compute(left - rows) ? padded : chunks_[filled];
+  }
+
+  // With those that fill up chunks and what every pass costs.
+  std::int64_t rows_to_compute(std::int64_t left) const {
+    std::int64_t rows = 0;
+    while (left > 0) {
+      const LmLossProducts& chunk = chunk_for(left);
+      rows += chunk.rows + kRowsOfPass;
+      left -= chunk.rows;
+    }
+    return rows;
   }
 
   void clear_gradients(const KernelArgs& args, std::int64_t count) const {
