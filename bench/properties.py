@@ -68,7 +68,8 @@ def second_thread(args):
         gains = rounds_of(args, measure)
         print(f"| {config} {batch}×{length}: gain from a second thread "
               f"| {spread([gain['step'] for gain in gains], '.2f')} |")
-        for rate, whose in [("product_gflops", "its products'"), ("gemm_gflops", "oneDNN's GEMM's")]:
+        for rate, whose in [("product_gflops", "its products'"),
+                            ("gemm_gflops", "oneDNN's GEMM's")]:
             of_it = [gain["step"] / gain[rate] for gain in gains]
             print(f"| … of {whose}, {spread([gain[rate] for gain in gains], '.2f')} "
                   f"| {spread(of_it, '.2f')} |", flush=True)
