@@ -9,9 +9,8 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "core/half.h"
+#include "core/ordinary_numbers.h"
 #include "core/parallel.h"
-#include "core/rng.h"
 #include "core/streaming.h"
 #include "ops/ops.h"
 
@@ -34,29 +33,6 @@ struct Bytes {
   std::int64_t count;
 };
 
-// Ordinary numbers: zeros and denormals can run at another speed.
-template <class T, class Make>
-void fill_with(char* data, std::int64_t count, Make&& make) {
-  constexpr std::int64_t kPeriod = 4093;  // a prime: rows do not repeat
-  const Rng random(1, 0);
-  auto* values = reinterpret_cast<T*>(data);
-  for (std::int64_t i = 0; i < std::min(count, kPeriod); ++i)
-    values[i] = make(static_cast<float>(random.uniform(static_cast<std::uint64_t>(i)) + 0.1));
-  for (std::int64_t done = kPeriod; done < count; done *= 2)
-    std::memcpy(values + done, values,
-                static_cast<size_t>(std::min(done, count - done)) * sizeof(T));
-}
-
-void fill_floats(const ValueType& type, char* data) {
-  const std::int64_t count = type.shape.numel();
-  if (type.dtype == DType::bf16)
-    fill_with<bf16>(data, count, [](float value) { return to_bf16(value); });
-  else if (type.dtype == DType::f64)
-    fill_with<double>(data, count, [](float value) { return static_cast<double>(value); });
-  else
-    fill_with<float>(data, count, [](float value) { return value; });
-}
-
 // One of more than `most` bytes is a table: of any values, and much dearer to fill than a launch is
 // to time. It lies in `table`, which is filled once.
 struct Operands {
@@ -71,7 +47,8 @@ struct Operands {
       } else {
         owned_.emplace_back(type.bytes());
         memory.push_back({owned_.back().data(), type.bytes()});
-        if (type.dtype != DType::i32) fill_floats(type, memory.back().data);
+        if (type.dtype != DType::i32)
+          fill_ordinary(type.dtype, type.shape.numel(), memory.back().data);
       }
       return memory.back().data;
     };

@@ -7,26 +7,13 @@
 #include "backends/cpu/matmul.h"
 #include "core/clock.h"
 #include "core/error.h"
-#include "core/half.h"
+#include "core/ordinary_numbers.h"
 #include "storage/aligned_buffer.h"
 
 namespace outsize {
 namespace {
 
 constexpr std::int64_t kSide = 2048, kElements = kSide * kSide;
-
-// Ordinary numbers: zeros and denormals can run at another speed.
-void fill(DType dtype, AlignedBuffer& operand) {
-  std::uint32_t state = 12345;
-  for (std::int64_t i = 0; i < kElements; ++i) {
-    state = state * 1664525u + 1013904223u;
-    const float value = static_cast<float>(state >> 8) * 0x1p-24f - 0.5f;
-    if (dtype == DType::bf16)
-      reinterpret_cast<bf16*>(operand.data())[i] = to_bf16(value);
-    else
-      reinterpret_cast<float*>(operand.data())[i] = value;
-  }
-}
 
 MatmulSpec square(DType dtype) {
   return {.m = kSide, .n = kSide, .k = kSide, .operand = dtype, .result = dtype};
@@ -50,8 +37,8 @@ struct ProductRate::Products {
   std::unique_ptr<AlignedBuffer> workspace;
 
   explicit Products(DType type) : dtype(type) {
-    fill(dtype, x);
-    fill(dtype, weight);
+    fill_ordinary(dtype, kElements, x.data());
+    fill_ordinary(dtype, kElements, weight.data());
     MatmulSpec forward = square(dtype), input = forward, weights = forward;
     forward.transpose_b = true;
     weights.transpose_a = true;

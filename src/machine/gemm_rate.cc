@@ -1,12 +1,11 @@
 #include "machine/gemm_rate.h"
 
 #include <chrono>
-#include <cstring>
 #include <dnnl.hpp>
 #include <vector>
 
 #include "core/error.h"
-#include "core/half.h"
+#include "core/ordinary_numbers.h"
 #include "core/parallel.h"
 #include "machine/host.h"
 
@@ -42,30 +41,10 @@ GemmTypes types_of(DType dtype) {
   }
 }
 
-// Ordinary numbers: zeros and denormals can run at another speed.
-void fill(const memory& data) {
-  auto* bytes = static_cast<unsigned char*>(data.get_data_handle());
-  const std::size_t count = data.get_desc().get_size();
-  const auto type = static_cast<memory::data_type>(data.get_desc().data.data_type);
-  std::uint32_t state = 12345;
-  for (std::size_t i = 0; i < count;) {
-    state = state * 1664525u + 1013904223u;
-    const float value = static_cast<float>(state >> 8) * 0x1p-24f - 0.5f;
-    const std::uint16_t half = to_bf16(value).bits;
-    const auto byte = static_cast<std::uint8_t>(state >> 25);
-    const void* source = &byte;
-    std::size_t size = 1;
-    if (type == memory::data_type::f32) {
-      source = &value;
-      size = sizeof(value);
-    } else if (type == memory::data_type::bf16) {
-      source = &half;
-      size = sizeof(half);
-    }
-    size = std::min(size, count - i);
-    std::memcpy(bytes + i, source, size);
-    i += size;
-  }
+// Bytes stand for i8, too.
+void fill(DType dtype, const memory& data) {
+  fill_ordinary(dtype, static_cast<std::int64_t>(data.get_desc().get_size()) / size_of(dtype),
+                data.get_data_handle());
 }
 
 // Asked beforehand: where memory is overcommitted, the system ends the process instead of saying
@@ -101,8 +80,8 @@ class Gemm {
     const memory x_data(chosen.src_desc(), engine_);
     const memory w_data(chosen.weights_desc(), engine_);
     const memory y_data(chosen.dst_desc(), engine_);
-    fill(x_data);
-    fill(w_data);
+    fill(dtype, x_data);
+    fill(dtype, w_data);
     arguments_ = {{DNNL_ARG_SRC, x_data}, {DNNL_ARG_WEIGHTS, w_data}, {DNNL_ARG_DST, y_data}};
     matmul_ = dnnl::matmul(chosen);
     run();  // warm

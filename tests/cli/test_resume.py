@@ -181,6 +181,7 @@ class Resume(ProgramTest):
 
     def test_a_run_killed_before_its_first_checkpoint_starts_afresh(self):
         config = self.write_config("run", train__steps=100000, train__save_every=0,
+                                   train__eval_every=100000,  # hundreds of steps may pass
                                    data__validation=str(self.work / "valid.jsonl"))
         process = support.Process("train", config)
         self.wait_for_steps(process, "run", 2)
