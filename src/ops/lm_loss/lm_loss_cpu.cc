@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::int64_t kRowsPerTask = 64;
 // A chunk takes all weights, and their gradient, through memory once: as long as so many rows take
-// to multiply, from 30 where products are slow beside memory to 250 where they are fast.
+// to multiply. With AMX it is twice as many, with slower products fewer.
 constexpr std::int64_t kRowsOfPass = 128;
 
 class LossKernel : public Kernel {
