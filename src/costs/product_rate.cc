@@ -19,8 +19,8 @@ MatmulSpec square(DType dtype) {
   return {.m = kSide, .n = kSide, .k = kSide, .operand = dtype, .result = dtype};
 }
 
-DType dtype_here() {
-  return matmul_unsupported(square(DType::bf16)) == nullptr ? DType::bf16 : DType::f32;
+bool is_here(DType dtype) {
+  return matmul_unsupported(square(dtype)) == nullptr;
 }
 
 std::uint64_t bytes_of(DType dtype) {
@@ -61,14 +61,16 @@ struct ProductRate::Products {
   }
 };
 
-ProductRate::ProductRate() : ProductRate(dtype_here()) {}
+ProductRate::ProductRate() : ProductRate(is_here(DType::bf16) ? DType::bf16 : DType::f32) {}
 
-ProductRate::ProductRate(DType dtype) : products_(std::make_unique<Products>(dtype)) {}
+ProductRate::ProductRate(DType dtype)
+    : products_(is_here(dtype) ? std::make_unique<Products>(dtype) : nullptr) {}
 
 ProductRate::~ProductRate() = default;
 
 double ProductRate::gflops(double seconds) {
   constexpr double kFlops = 3 * 2.0 * kSide * kSide * kSide;
+  if (!products_) return 0;
   products_->round();
   const double start = seconds_now();
   double elapsed = 0;

@@ -14,12 +14,13 @@ class ProductRate {
  public:
   // In bf16 where this processor multiplies it, else in f32.
   ProductRate();
-  explicit ProductRate(DType dtype);
+  explicit ProductRate(DType dtype);  // f32 or bf16
   ~ProductRate();
   ProductRate(const ProductRate&) = delete;
   ProductRate& operator=(const ProductRate&) = delete;
-  // GFLOP/s over about `seconds`, at least one round of the three. Every call follows one round
-  // that is not counted: threads learn who is slower just now (core/balance.h).
+  // 0 where this processor has no products of the dtype; else GFLOP/s over about `seconds`, at
+  // least one round of the three. Every call follows one round that is not counted: threads learn
+  // who is slower just now (core/balance.h).
   double gflops(double seconds);
 
  private:

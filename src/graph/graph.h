@@ -44,6 +44,7 @@ class Graph {
   const Value& value(ValueId id) const { return values_[static_cast<size_t>(id)]; }
   const ValueType& type(ValueId id) const { return value(id).type; }
   const Node& node(NodeId id) const { return nodes_[static_cast<size_t>(id)]; }
+  // What one of its nodes launches: op and attributes with the types of its values.
   OpCall call(const Node& node) const;
   Node& mutable_node(NodeId id) { return nodes_[static_cast<size_t>(id)]; }
 

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "core/parts.h"
 #include "core/rng.h"
 #include "train/engine.h"
 
@@ -60,24 +61,8 @@ void Generator::load(std::shared_ptr<const WeightReader> reader) {
   if (looks_up_rows()) rows_.emplace(model_, shape_.dtype, std::move(reader));
 }
 
-// The largest chunk that is filled, or the next larger one where that computes less in the end.
 size_t Generator::program_for(std::int64_t left) const {
-  size_t filled = 0;
-  while (sizes_[filled] > left) ++filled;
-  if (filled == 0 || sizes_[filled] == left) return filled;
-  const std::int64_t in_parts =
-      sizes_[filled] + kChunkTokens + tokens_to_compute(left - sizes_[filled]);
-  return sizes_[filled - 1] + kChunkTokens <= in_parts ? filled - 1 : filled;
-}
-
-std::int64_t Generator::tokens_to_compute(std::int64_t left) const {
-  std::int64_t tokens = 0;
-  while (left > 0) {
-    const std::int64_t size = sizes_[program_for(left)];
-    tokens += size + kChunkTokens;
-    left -= size;
-  }
-  return tokens;
+  return next_part(sizes_, kChunkTokens, left);
 }
 
 // Those that fill up a chunk are zeros: any token, or the first one's row.

@@ -57,9 +57,6 @@ class Generator {
   size_t decoder_program() const { return sizes_.size() - 1; }
   // Of the next chunk, where so many tokens are left.
   size_t program_for(std::int64_t left) const;
-  // With all chunks that they take: tokens, those that fill up a chunk, and what it takes by
-  // itself.
-  std::int64_t tokens_to_compute(std::int64_t left) const;
   void write_tokens(size_t program, std::span<const std::int32_t> tokens);
   void run_chunk(size_t program, std::span<const std::int32_t> tokens, bool is_last);
 

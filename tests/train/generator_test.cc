@@ -69,6 +69,15 @@ TEST_P(EveryGenerator, TheFullContextFits) {
                2e-5);
 }
 
+// As 1,024 tokens and 256 with padding, or in pieces of which none fills a large chunk.
+TEST_P(EveryGenerator, LongPromptsGoInLargeChunks) {
+  constexpr std::int64_t kLong = 1165;
+  const auto model = tiny_model(GetParam(), {.context = kLong});
+  const auto tokens = random_batch(1, kLong, kVocabulary, 9).tokens;
+  expect_close(logits_of(*model, tokens, kLong, DType::f32, kLong),
+               logits_of(*model, tokens, 100, DType::f32, kLong), 2e-5);
+}
+
 TEST_P(EveryGenerator, LogitsGiveTheLossOfEvaluation) {
   Batch batch;
   batch.tokens.assign(tokens_.begin(), tokens_.begin() + 64);

@@ -11,7 +11,7 @@ namespace {
 nlohmann::json config_of(const std::string& family, const Size& size) {
   if (family == "gpt2")
     return {{"model_type", "gpt2"},      {"n_embd", size.width},    {"n_layer", size.layers},
-            {"n_head", size.width / 8},  {"eos_token_id", 256},     {"n_positions", kContext},
+            {"n_head", size.width / 8},  {"eos_token_id", 256},     {"n_positions", size.context},
             {"vocab_size", kVocabulary}, {"initializer_range", 0.1}};
   nlohmann::json config = {{"model_type", family},
                            {"hidden_size", size.width},
@@ -20,7 +20,7 @@ nlohmann::json config_of(const std::string& family, const Size& size) {
                            {"num_attention_heads", 4},
                            {"num_key_value_heads", family == "llama" ? 2 : 1},
                            {"vocab_size", kVocabulary},
-                           {"max_position_embeddings", kContext},
+                           {"max_position_embeddings", size.context},
                            {"rms_norm_eps", 1e-6},
                            {"eos_token_id", 256},
                            {"initializer_range", 0.1},

@@ -18,7 +18,7 @@ inline constexpr std::int64_t kVocabulary = 261;  // bytes, an end token, and ro
 inline constexpr std::int64_t kContext = 320;
 
 struct Size {
-  std::int64_t width = 24, intermediate = 40, layers = 2;
+  std::int64_t width = 24, intermediate = 40, layers = 2, context = kContext;
 };
 std::unique_ptr<Model> tiny_model(const std::string& family, const Size& size = {});
 // Wide enough that padding to pages does not eat what streaming saves; 1000 rows of vocabulary.

@@ -74,8 +74,8 @@ bool goes_past_caches(const MatmulSpec& spec, const void* c) {
 
 // Of two operands that lie depth first one is turned over as a whole; pairing the other's rows is
 // less work, and done where they are used. That is the smaller one, unless results that come out
-// turned over cost more than it saves. Of two that do not, the larger one is
-// read where it lies, fetched beside the products; only the smaller one is packed.
+// turned over cost more than it saves. Of two that do not, the larger one is read where it lies,
+// fetched beside the products; only the smaller one is packed.
 bool swaps(const MatmulSpec& spec) {
   if (spec.operand == DType::f32) return false;
   if (spec.transpose_a)

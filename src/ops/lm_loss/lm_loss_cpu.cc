@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/parallel.h"
+#include "core/parts.h"
 #include "ops/lm_loss/lm_loss.h"
 #include "ops/lm_loss/lm_loss_chunk.h"
 
@@ -21,10 +22,11 @@ class LossKernel : public Kernel {
       : sizes_(query),
         with_gradient_(with_gradient),
         accumulate_(query.attrs.integer_or("accumulate", 0) != 0) {
-    for (std::int64_t rows = sizes_.chunk_rows; rows >= kLmLossSmallestChunk; rows /= 2)
+    for (std::int64_t rows = sizes_.chunk_rows; rows >= kLmLossSmallestChunk; rows /= 2) {
       chunks_.emplace_back(sizes_, rows, with_gradient);
-    for (const LmLossProducts& chunk : chunks_)
-      product_bytes_ = std::max(product_bytes_, chunk.workspace_bytes());
+      chunk_rows_.push_back(rows);
+      product_bytes_ = std::max(product_bytes_, chunks_.back().workspace_bytes());
+    }
   }
 
   std::int64_t workspace_bytes() const override {
@@ -43,7 +45,7 @@ class LossKernel : public Kernel {
     double loss = 0;
     if (with_gradient_) clear_gradients(args, count);
     for (std::int64_t done = 0; done < count;) {
-      const LmLossProducts& chunk = chunk_for(count - done);
+      const LmLossProducts& chunk = chunks_[next_part(chunk_rows_, kRowsOfPass, count - done)];
       const std::int64_t rows = std::min(chunk.rows, count - done);
       const LmLossChunk part(sizes_, args, scratch, chunk, done, rows);
       Status status = part.forward(with_gradient_);
@@ -57,28 +59,6 @@ class LossKernel : public Kernel {
   }
 
  private:
-  // The largest chunk that is filled, or the next larger one, its missing rows zeros, where that
-  // costs less in the end.
-  const LmLossProducts& chunk_for(std::int64_t left) const {
-    size_t filled = 0;
-    while (filled + 1 < chunks_.size() && chunks_[filled].rows > left) ++filled;
-    const std::int64_t rows = chunks_[filled].rows;
-    if (filled == 0 || rows >= left) return chunks_[filled];
-    const LmLossProducts& padded = chunks_[filled - 1];
-    return padded.rows <= rows + rows_to_compute(left - rows) ? padded : chunks_[filled];
-  }
-
-  // With those that fill up chunks and what every pass costs.
-  std::int64_t rows_to_compute(std::int64_t left) const {
-    std::int64_t rows = 0;
-    while (left > 0) {
-      const LmLossProducts& chunk = chunk_for(left);
-      rows += chunk.rows + kRowsOfPass;
-      left -= chunk.rows;
-    }
-    return rows;
-  }
-
   void clear_gradients(const KernelArgs& args, std::int64_t count) const {
     auto clear = [](void* target, std::int64_t rows, std::int64_t row_bytes) {
       parallel_for(rows, kRowsPerTask, [&](std::int64_t begin, std::int64_t end) {
@@ -93,6 +73,7 @@ class LossKernel : public Kernel {
   LmLossSizes sizes_;
   bool with_gradient_, accumulate_;
   std::vector<LmLossProducts> chunks_;
+  std::vector<std::int64_t> chunk_rows_;  // of each, in descending order
   std::int64_t product_bytes_ = 0;
 };
 
