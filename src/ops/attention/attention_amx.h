@@ -29,15 +29,11 @@ OUTSIZE_INLINE TileSource tile_source(const float* data, int64_t row, int64_t ro
   return {filled, kTileBytes};
 }
 
-// to[32][32] = A·B for up to 32 rows and 32 lanes; what lies beyond either is not to be read.
+// Registers 0 to 3 += A·B for up to 32 rows and 32 lanes, as [2][2] tiles.
 template <bool kTwoRows, bool kTwoColumns>
-OUTSIZE_INLINE void multiply_tile_pair(Rows a, Columns b, int64_t depth, int64_t rows, float* to) {
+OUTSIZE_INLINE void add_products(Rows a, Columns b, int64_t depth, int64_t rows) {
   alignas(64) TileWords filled[4];
   write_now();
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
   for (int64_t t = 0; t < depth; t += kTileSide) {
     const int64_t words = depth - t;
     const TileSource a0 = tile_source(a.data + t, a.row, rows, words, filled[0]);
@@ -59,42 +55,62 @@ OUTSIZE_INLINE void multiply_tile_pair(Rows a, Columns b, int64_t depth, int64_t
       if constexpr (kTwoColumns) _tile_dpbf16ps(3, 5, 7);
     }
   }
-  const int64_t stride = kTilePair * 4;
-  _tile_stored(0, to, stride);
-  if constexpr (kTwoColumns) _tile_stored(1, to + kTileSide, stride);
-  if constexpr (kTwoRows) _tile_stored(2, to + kTileSide * kTilePair, stride);
-  if constexpr (kTwoRows && kTwoColumns)
-    _tile_stored(3, to + kTileSide * kTilePair + kTileSide, stride);
 }
 
-// Products of up to 32 rows and 32 lanes on their way to `init` and `done`.
+// Registers 0 to 3 from and to rows `stride` words apart.
+template <bool kTwoRows, bool kTwoColumns>
+OUTSIZE_INLINE void load_sums(const float* from, int64_t stride) {
+  write_now();
+  _tile_loadd(0, from, stride * 4);
+  if constexpr (kTwoColumns) _tile_loadd(1, from + kTileSide, stride * 4);
+  if constexpr (kTwoRows) _tile_loadd(2, from + kTileSide * stride, stride * 4);
+  if constexpr (kTwoRows && kTwoColumns)
+    _tile_loadd(3, from + kTileSide * stride + kTileSide, stride * 4);
+}
+template <bool kTwoRows, bool kTwoColumns>
+OUTSIZE_INLINE void store_sums(float* to, int64_t stride) {
+  _tile_stored(0, to, stride * 4);
+  if constexpr (kTwoColumns) _tile_stored(1, to + kTileSide, stride * 4);
+  if constexpr (kTwoRows) _tile_stored(2, to + kTileSide * stride, stride * 4);
+  if constexpr (kTwoRows && kTwoColumns)
+    _tile_stored(3, to + kTileSide * stride + kTileSide, stride * 4);
+}
+
+// to[32][32] = A·B for up to 32 rows and 32 lanes; what lies beyond either is not to be read.
+template <bool kTwoRows, bool kTwoColumns>
+OUTSIZE_INLINE void multiply_tile_pair(Rows a, Columns b, int64_t depth, int64_t rows, float* to) {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  add_products<kTwoRows, kTwoColumns>(a, b, depth, rows);
+  store_sums<kTwoRows, kTwoColumns>(to, kTilePair);
+}
+
+// Products of up to 32 rows and 32 lanes on their way to `done`.
 struct TilePair {
   alignas(64) float products[kTilePair * kTilePair];
   int64_t row, rows, vector;
 };
 
-template <int kVectors, class Init, class Done>
-OUTSIZE_INLINE void finish_tile_pair(const TilePair& pair, Init init, Done done) {
+template <int kVectors, class Done>
+OUTSIZE_INLINE void finish_tile_pair(const TilePair& pair, Done done) {
   for (int64_t i = 0; i < pair.rows; i += kTileRows) {
     f32x16 acc[kTileRows][kVectors];
-    constexpr bool kAdds = !__is_same(Init, Clear);
-    if constexpr (kAdds) init(acc, pair.row + i, pair.vector);
 #pragma GCC unroll 4
     for (int row = 0; row < kTileRows; ++row)
 #pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) {
-        const f32x16 product = load(pair.products + (i + row) * kTilePair + v * kLanes);
-        acc[row][v] = kAdds ? acc[row][v] + product : product;
-      }
+      for (int v = 0; v < kVectors; ++v)
+        acc[row][v] = load(pair.products + (i + row) * kTilePair + v * kLanes);
     done(acc, pair.row + i, pair.vector);
   }
 }
 
 // Lane vectors [begin, end), kVectors at a time; `rows` is a multiple of kTileRows. A pair is
 // finished beside the next one's products: its own are in memory only when the registers are done.
-template <int kVectors, class Init, class Done>
+template <int kVectors, class Done>
 OUTSIZE_INLINE void multiply_tile_panels(Rows a, Columns b, int64_t depth, int64_t rows,
-                                         int64_t begin, int64_t end, Init init, Done done) {
+                                         int64_t begin, int64_t end, Done done) {
   TilePair pairs[2];
   int turn = 0;
   bool pending = false;
@@ -111,21 +127,68 @@ OUTSIZE_INLINE void multiply_tile_panels(Rows a, Columns b, int64_t depth, int64
       else
         multiply_tile_pair<false, kVectors == 2>(some, lanes, depth, pair.rows, pair.products);
       turn = 1 - turn;
-      if (pending) finish_tile_pair<kVectors>(pairs[turn], init, done);
+      if (pending) finish_tile_pair<kVectors>(pairs[turn], done);
       pending = true;
     }
-  if (pending) finish_tile_pair<kVectors>(pairs[1 - turn], init, done);
+  if (pending) finish_tile_pair<kVectors>(pairs[1 - turn], done);
 }
 
-// As `multiply`, with each product summed by itself before it is added to what `init` gives.
-// Needs TileRegisters and a.step = 1.
-template <class Init, class Done>
+// As `multiply`. Needs TileRegisters and a.step = 1.
+template <class Done>
 OUTSIZE_INLINE void multiply_tiles(Rows a, Columns b, int64_t depth, int64_t rows, int64_t begin,
-                                   int64_t end, Init init, Done done) {
+                                   int64_t end, Done done) {
   rows = round_up(rows, kTileRows);
   const int64_t twos = begin + (end - begin) / 2 * 2;
-  multiply_tile_panels<2>(a, b, depth, rows, begin, twos, init, done);
-  if (twos < end) multiply_tile_panels<1>(a, b, depth, rows, twos, end, init, done);
+  multiply_tile_panels<2>(a, b, depth, rows, begin, twos, done);
+  if (twos < end) multiply_tile_panels<1>(a, b, depth, rows, twos, end, done);
+}
+
+// c[32][32] += A·B for up to 32 rows, which are rows of a register tile each or copied to one.
+template <bool kTwoRows, bool kTwoColumns>
+OUTSIZE_INLINE void add_tile_pair(Rows a, Columns b, int64_t depth, int64_t rows, float* c,
+                                  int64_t stride) {
+  if (rows == (kTwoRows ? kTilePair : kTileSide)) {
+    load_sums<kTwoRows, kTwoColumns>(c, stride);
+    add_products<kTwoRows, kTwoColumns>(a, b, depth, rows);
+    return store_sums<kTwoRows, kTwoColumns>(c, stride);
+  }
+  constexpr int64_t kWidth = kTwoColumns ? kTilePair : kTileSide;
+  alignas(64) float sums[kTilePair * kTilePair];
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < kWidth; j += kLanes)
+      store(sums + i * kTilePair + j, load(c + i * stride + j));
+  load_sums<kTwoRows, kTwoColumns>(sums, kTilePair);
+  add_products<kTwoRows, kTwoColumns>(a, b, depth, rows);
+  store_sums<kTwoRows, kTwoColumns>(sums, kTilePair);
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < kWidth; j += kLanes)
+      store(c + i * stride + j, load(sums + i * kTilePair + j));
+}
+
+template <bool kTwoColumns>
+OUTSIZE_INLINE void add_tile_panel(Rows a, Columns b, int64_t depth, int64_t rows, float* c,
+                                   int64_t stride) {
+  for (int64_t row = 0; row < rows; row += kTilePair) {
+    const int64_t count = smaller(kTilePair, rows - row);
+    const Rows some{a.data + row * a.row, a.row, a.step};
+    if (count > kTileSide)
+      add_tile_pair<true, kTwoColumns>(some, b, depth, count, c + row * stride, stride);
+    else
+      add_tile_pair<false, kTwoColumns>(some, b, depth, count, c + row * stride, stride);
+  }
+}
+
+// As `multiply_add`. Needs TileRegisters and a.step = 1.
+OUTSIZE_INLINE void multiply_add_tiles(Rows a, Columns b, int64_t depth, int64_t rows,
+                                       int64_t begin, int64_t end, float* c, int64_t stride) {
+  rows = round_up(rows, kTileRows);
+  int64_t vector = begin;
+  for (; vector + 2 <= end; vector += 2)
+    add_tile_panel<true>(a, {b.data + vector * kLanes, b.step}, depth, rows, c + vector * kLanes,
+                         stride);
+  if (vector < end)
+    add_tile_panel<false>(a, {b.data + vector * kLanes, b.step}, depth, rows, c + vector * kLanes,
+                          stride);
 }
 
 }  // namespace outsize::OUTSIZE_ISA

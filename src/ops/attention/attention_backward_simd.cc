@@ -82,34 +82,6 @@ struct Buffers {
   Queries span[kMostSpan<T>];
 };
 
-// Accumulators that live in memory: tile (r, vector) at data[r*stride + vector*16].
-struct From {
-  const float* data;
-  int64_t stride;
-  template <int kVectors>
-  [[gnu::always_inline]] inline void operator()(f32x16 (&acc)[kTileRows][kVectors], int64_t r,
-                                                int64_t vector) const {
-#pragma GCC unroll 4
-    for (int i = 0; i < kTileRows; ++i)
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v)
-        acc[i][v] = load(data + (r + i) * stride + (vector + v) * kLanes);
-  }
-};
-struct To {
-  float* data;
-  int64_t stride;
-  template <int kVectors>
-  [[gnu::always_inline]] inline void operator()(f32x16 (&acc)[kTileRows][kVectors], int64_t r,
-                                                int64_t vector) const {
-#pragma GCC unroll 4
-    for (int i = 0; i < kTileRows; ++i)
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v)
-        store(data + (r + i) * stride + (vector + v) * kLanes, acc[i][v]);
-  }
-};
-
 // weights = 2^(scale·K·Qᵀ - log_sum), as f32 and as words summed over queries.
 template <class T, bool kMasked>
 struct TakeScores {
@@ -177,10 +149,10 @@ void weigh_block(const Sizes<T>& sizes, const Buffers<T>& buffers, const Queries
     const Slice& slice = tile.slice[i];
     if (tile.masked)
       multiply<Words<T>::kPairs>(keys, queries, sizes.depth, slice.keys, slice.begin, slice.end,
-                                 Clear{}, TakeScores<T, true>{buffers, block, bounds, scale});
+                                 TakeScores<T, true>{buffers, block, bounds, scale});
     else
       multiply<Words<T>::kPairs>(keys, queries, sizes.depth, slice.keys, slice.begin, slice.end,
-                                 Clear{}, TakeScores<T, false>{buffers, block, bounds, scale});
+                                 TakeScores<T, false>{buffers, block, bounds, scale});
   }
 }
 
@@ -190,7 +162,7 @@ void differentiate_weights(const Sizes<T>& sizes, const Buffers<T>& buffers, con
   for (int i = 0; i < tile.slices; ++i)
     multiply<Words<T>::kPairs>({buffers.value_rows, sizes.words, 1}, {block.dout_lanes, kBlock},
                                sizes.depth, tile.slice[i].keys, tile.slice[i].begin,
-                               tile.slice[i].end, Clear{}, TakeWeightGradients<T>{buffers, block});
+                               tile.slice[i].end, TakeWeightGradients<T>{buffers, block});
 }
 
 // sums[key][element] += (weights or dscores)·(dout or q), over the queries of the block. Keys that
@@ -204,10 +176,9 @@ void add_to_keys(const Sizes<T>& sizes, const Tile& tile, const float* rows, con
     const int64_t word = tile.slice[i].begin * kLanes / Words<T>::kDepth;
     const int64_t words = tile.vectors * kLanes / Words<T>::kDepth - word;
     float* to = sums + key * stride;
-    multiply<Words<T>::kPairs>({rows + key * kGroupWords<T> + word, kGroupWords<T>, 1},
-                               {tokens + word * sizes.width, sizes.width}, words,
-                               tile.slice[i].keys - key, 0, sizes.vectors, From{to, stride},
-                               To{to, stride});
+    multiply_add<Words<T>::kPairs>({rows + key * kGroupWords<T> + word, kGroupWords<T>, 1},
+                                   {tokens + word * sizes.width, sizes.width}, words,
+                                   tile.slice[i].keys - key, 0, sizes.vectors, to, stride);
     key = round_up(tile.slice[i].keys, kTileRows);
   }
 }
@@ -217,9 +188,8 @@ template <class T>
 void add_group_to_keys(const Sizes<T>& sizes, int64_t blocks, const float* rows,
                        const float* tokens, float* sums) {
   const int64_t stride = sizes.vectors * kLanes;
-  multiply<Words<T>::kPairs>({rows, kGroupWords<T>, 1}, {tokens, sizes.width},
-                             blocks * kRowWords<T>, kKeys<T>, 0, sizes.vectors, From{sums, stride},
-                             To{sums, stride});
+  multiply_add<Words<T>::kPairs>({rows, kGroupWords<T>, 1}, {tokens, sizes.width},
+                                 blocks * kRowWords<T>, kKeys<T>, 0, sizes.vectors, sums, stride);
 }
 
 // dq[element][query] += Kᵀ·dscores.
@@ -227,10 +197,10 @@ template <class T>
 void add_to_queries(const Sizes<T>& sizes, const Buffers<T>& buffers, const Queries& block,
                     const Tile& tile) {
   for (int i = 0; i < tile.slices; ++i)
-    multiply<Words<T>::kPairs>(
+    multiply_add<Words<T>::kPairs>(
         element_rows<T>(buffers.key_elements, sizes.width), {buffers.dscores, kBlock},
         round_up(tile.slice[i].keys, kTileRows) / Words<T>::kDepth, sizes.rows, tile.slice[i].begin,
-        tile.slice[i].end, From{block.dq, kBlock}, To{block.dq, kBlock});
+        tile.slice[i].end, block.dq, kBlock);
 }
 
 template <class T>

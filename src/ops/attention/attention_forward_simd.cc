@@ -134,13 +134,14 @@ template <class T, class Done>
 void multiply_keys(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head,
                    const Slice& slice, Done done) {
   multiply<Words<T>::kPairs>({buffers.keys, sizes.words, 1}, {head.q, kBlock}, sizes.depth,
-                             slice.keys, slice.begin, slice.end, Clear{}, done);
+                             slice.keys, slice.begin, slice.end, done);
 }
 
-// Moves the tops that scores rise well above; `rescale` brings what was summed before to the new
-// ones. Whether any moved.
-OUTSIZE_INLINE bool raise_tops(const HeadState& head, const Slice& slice, const float* highest,
-                               float* rescale) {
+// Moves the tops that scores rise well above, and brings what was summed before to the new ones.
+// Whether any moved.
+template <class T>
+bool raise_tops(const Sizes<T>& sizes, const HeadState& head, const Slice& slice,
+                const float* highest) {
   f32x16 rise = zero();
   for (int64_t lane = slice.begin * kLanes; lane < slice.end * kLanes; lane += kLanes)
     rise = max(load(highest + lane) - load(head.top + lane), rise);
@@ -148,17 +149,21 @@ OUTSIZE_INLINE bool raise_tops(const HeadState& head, const Slice& slice, const 
   for (int64_t lane = slice.begin * kLanes; lane < slice.end * kLanes; lane += kLanes) {
     const f32x16 top = load(head.top + lane), high = load(highest + lane);
     const f32x16 raised = select(less(splat(kMostAbove), high - top), high, top);
-    const f32x16 factor = exp2(top - raised);
+    const f32x16 factor = exp2(top - raised), sum = load(head.sum + lane);
     store(head.top + lane, raised);
-    store(head.sum + lane, load(head.sum + lane) * factor);
-    store(rescale + lane, load(rescale + lane) * factor);
+    if (!(max(sum) > 0.0f)) continue;  // nothing yet
+    store(head.sum + lane, sum * factor);
+    for (int64_t r = 0; r < sizes.rows; ++r) {
+      float* out = head.out + r * kBlock + lane;
+      store(out, load(out) * factor);
+    }
   }
   return true;
 }
 
 template <class T, bool kMasked>
 void weigh_block(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head,
-                 const Slice& slice, const Bounds& bounds, float factor, float* rescale) {
+                 const Slice& slice, const Bounds& bounds, float factor) {
   const f32x16 scale = splat(factor);
   float highest[kBlock], sums[kBlock];
   const auto start = [&] {
@@ -171,9 +176,8 @@ void weigh_block(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadSta
     if constexpr (!kMasked)
       for (int64_t lane = 0; lane < kBlock; lane += kLanes)
         store(highest + lane, load(highest + lane) * scale);
-    return raise_tops(head, slice, highest, rescale);
+    return raise_tops(sizes, head, slice, highest);
   };
-  for (int64_t lane = 0; lane < kBlock; lane += kLanes) store(rescale + lane, splat(1.0f));
   if (head.sum[slice.begin * kLanes] == 0.0f) {  // most likely no query has seen a key
     start();
     multiply_keys(sizes, buffers, head, slice, TakeHighest<kMasked>{bounds, scale, highest});
@@ -188,33 +192,14 @@ void weigh_block(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadSta
     store(head.sum + lane, load(head.sum + lane) + load(sums + lane));
 }
 
-// out = out·rescale + Vᵀ·weights.
+// out += Vᵀ·weights.
 template <class T>
 void add_values(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head,
-                const Slice& slice, const float* rescale) {
-  auto init = [&](auto& acc, int64_t r, int64_t vector) __attribute__((always_inline)) {
-    constexpr int kVectors = sizeof(acc[0]) / sizeof(f32x16);
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      const int64_t lane = (vector + v) * kLanes;
-      const f32x16 factor = load(rescale + lane);
-#pragma GCC unroll 4
-      for (int i = 0; i < kTileRows; ++i)
-        acc[i][v] = load(head.out + (r + i) * kBlock + lane) * factor;
-    }
-  };
-  auto done = [&](auto& acc, int64_t r, int64_t vector) __attribute__((always_inline)) {
-    constexpr int kVectors = sizeof(acc[0]) / sizeof(f32x16);
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v)
-#pragma GCC unroll 4
-      for (int i = 0; i < kTileRows; ++i)
-        store(head.out + (r + i) * kBlock + (vector + v) * kLanes, acc[i][v]);
-  };
+                const Slice& slice) {
   const int64_t depth = round_up(slice.keys, kTileRows) / Words<T>::kDepth;
-  multiply<Words<T>::kPairs>(element_rows<T>(buffers.values, sizes.width),
-                             {buffers.weights, kBlock}, depth, sizes.rows, slice.begin, slice.end,
-                             init, done);
+  multiply_add<Words<T>::kPairs>(element_rows<T>(buffers.values, sizes.width),
+                                 {buffers.weights, kBlock}, depth, sizes.rows, slice.begin,
+                                 slice.end, head.out, kBlock);
 }
 
 template <class T>
@@ -250,12 +235,11 @@ void finish_head(const AttentionForward& args, int64_t query_head, int64_t begin
 template <class T>
 void meet(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head, const Tile& tile,
           const Bounds& bounds, float scale) {
-  float rescale[kBlock];
   for (int i = 0; i < tile.slices; ++i) {
     const Slice& slice = tile.slice[i];
     auto* weigh = tile.masked ? weigh_block<T, true> : weigh_block<T, false>;
-    weigh(sizes, buffers, head, slice, bounds, scale, rescale);
-    add_values<T>(sizes, buffers, head, slice, rescale);
+    weigh(sizes, buffers, head, slice, bounds, scale);
+    add_values<T>(sizes, buffers, head, slice);
   }
 }
 

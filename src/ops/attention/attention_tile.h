@@ -130,7 +130,8 @@ OUTSIZE_INLINE void multiply_panel(Rows a, Columns b, int64_t depth, int64_t row
   }
 }
 
-// The `init` of products that start from nothing.
+// Accumulators that start from nothing, and those that live in memory: tile (r, vector) at
+// data[r*stride + vector*16].
 struct Clear {
   template <class Acc>
   [[gnu::always_inline]] inline void operator()(Acc& acc, int64_t, int64_t) const {
@@ -138,6 +139,52 @@ struct Clear {
       for (f32x16& x : row) x = zero();
   }
 };
+struct From {
+  const float* data;
+  int64_t stride;
+  template <int kVectors>
+  [[gnu::always_inline]] inline void operator()(f32x16 (&acc)[kTileRows][kVectors], int64_t r,
+                                                int64_t vector) const {
+#pragma GCC unroll 4
+    for (int i = 0; i < kTileRows; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        acc[i][v] = load(data + (r + i) * stride + (vector + v) * kLanes);
+  }
+};
+struct To {
+  float* data;
+  int64_t stride;
+  template <int kVectors>
+  [[gnu::always_inline]] inline void operator()(f32x16 (&acc)[kTileRows][kVectors], int64_t r,
+                                                int64_t vector) const {
+#pragma GCC unroll 4
+    for (int i = 0; i < kTileRows; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        store(data + (r + i) * stride + (vector + v) * kLanes, acc[i][v]);
+  }
+};
+
+template <bool kPairs, class Init, class Done>
+OUTSIZE_INLINE void multiply_panels(Rows a, Columns b, int64_t depth, int64_t rows, int64_t begin,
+                                    int64_t end, Init init, Done done) {
+  int64_t v = begin;
+  for (; v + kTileVectors <= end; v += kTileVectors)
+    multiply_panel<kPairs, kTileVectors>(a, b, depth, rows, v, init, done);
+  if constexpr (kTileVectors == 4) {
+    switch (end - v) {
+      case 3:
+        return multiply_panel<kPairs, 3>(a, b, depth, rows, v, init, done);
+      case 2:
+        return multiply_panel<kPairs, 2>(a, b, depth, rows, v, init, done);
+      case 1:
+        return multiply_panel<kPairs, 1>(a, b, depth, rows, v, init, done);
+      default:
+        return;
+    }
+  }
+}
 
 }  // namespace outsize::OUTSIZE_ISA
 
@@ -154,30 +201,25 @@ using MatrixUnit = TileRegisters;
 struct MatrixUnit {};
 #endif
 
-// C = init + A·B for `rows` rows (rounded up to kTileRows) and lane vectors [begin, end). `init`
-// fills and `done` takes the accumulators of one tile: (acc[kTileRows][n], first row, first
-// vector).
-template <bool kPairs, class Init, class Done>
+// A·B for `rows` rows (rounded up to kTileRows) and lane vectors [begin, end). `done` takes the
+// accumulators of one tile: (acc[kTileRows][n], first row, first vector).
+template <bool kPairs, class Done>
 OUTSIZE_INLINE void multiply(Rows a, Columns b, int64_t depth, int64_t rows, int64_t begin,
-                             int64_t end, Init init, Done done) {
+                             int64_t end, Done done) {
 #if OUTSIZE_ISA_amx
-  if constexpr (kPairs) return multiply_tiles(a, b, depth, rows, begin, end, init, done);
+  if constexpr (kPairs) return multiply_tiles(a, b, depth, rows, begin, end, done);
 #endif
-  int64_t v = begin;
-  for (; v + kTileVectors <= end; v += kTileVectors)
-    multiply_panel<kPairs, kTileVectors>(a, b, depth, rows, v, init, done);
-  if constexpr (kTileVectors == 4) {
-    switch (end - v) {
-      case 3:
-        return multiply_panel<kPairs, 3>(a, b, depth, rows, v, init, done);
-      case 2:
-        return multiply_panel<kPairs, 2>(a, b, depth, rows, v, init, done);
-      case 1:
-        return multiply_panel<kPairs, 1>(a, b, depth, rows, v, init, done);
-      default:
-        return;
-    }
-  }
+  multiply_panels<kPairs>(a, b, depth, rows, begin, end, Clear{}, done);
+}
+
+// c[r*stride + lane] += A·B for the same rows and lanes.
+template <bool kPairs>
+OUTSIZE_INLINE void multiply_add(Rows a, Columns b, int64_t depth, int64_t rows, int64_t begin,
+                                 int64_t end, float* c, int64_t stride) {
+#if OUTSIZE_ISA_amx
+  if constexpr (kPairs) return multiply_add_tiles(a, b, depth, rows, begin, end, c, stride);
+#endif
+  multiply_panels<kPairs>(a, b, depth, rows, begin, end, From{c, stride}, To{c, stride});
 }
 
 // ---- Packing ------------------------------------------------------------------------------------
@@ -206,6 +248,21 @@ struct Tokens {
   int64_t stride, count, width;  // width: elements per token (head_dim)
 };
 
+// Words of elements first..first + 15·depth of a token; zeros for absent tokens and elements.
+// kWhole: none is absent, which spares the bounds.
+template <bool kWhole, class T>
+OUTSIZE_INLINE f32x16 token_words(Tokens<T> x, int64_t token, int64_t first) {
+  const T* p = x.data + token * x.stride + first;
+  if constexpr (kWhole) return load_words(p, kLanes * Words<T>::kDepth);
+  return token < x.count ? load_words(p, x.width - first) : zero();
+}
+
+// Whether tokens [0, tokens) and all elements of theirs up to whole vectors are there.
+template <class T>
+OUTSIZE_INLINE bool is_whole(Tokens<T> x, int64_t tokens) {
+  return tokens <= x.count && x.width % (kLanes * Words<T>::kDepth) == 0;
+}
+
 // Words of a token side by side, for Rows with the sum over elements: out[token][words].
 // Tokens from `count` up to `rows` become zeros.
 template <class T>
@@ -218,24 +275,28 @@ OUTSIZE_INLINE void pack_rows(Tokens<T> x, int64_t rows, float* out, int64_t wor
     }
 }
 
+template <bool kWhole, class T>
+OUTSIZE_INLINE void pack_sixteen_lanes(Tokens<T> x, int64_t lane, float* out, int64_t words) {
+  for (int64_t w = 0; w < words; w += kLanes) {
+    f32x16 tile[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) tile[i] = token_words<kWhole>(x, lane + i, w * Words<T>::kDepth);
+    transpose(tile);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) store(out + (w + i) * kBlock + lane, tile[i]);
+  }
+}
+
 // Tokens as lanes, for Columns with the sum over elements: out[word][kBlock]; absent tokens are
 // zeros.
 template <class T>
 OUTSIZE_INLINE void pack_lanes(Tokens<T> x, float* out, int64_t words) {
-  for (int64_t lane = 0; lane < x.count; lane += kLanes)
-    for (int64_t w = 0; w < words; w += kLanes) {
-      const int64_t first = w * Words<T>::kDepth;
-      f32x16 tile[16];
-#pragma GCC unroll 16
-      for (int i = 0; i < 16; ++i) {
-        const int64_t token = lane + i;
-        tile[i] = token < x.count ? load_words(x.data + token * x.stride + first, x.width - first)
-                                  : zero();
-      }
-      transpose(tile);
-#pragma GCC unroll 16
-      for (int i = 0; i < 16; ++i) store(out + (w + i) * kBlock + lane, tile[i]);
-    }
+  for (int64_t lane = 0; lane < x.count; lane += kLanes) {
+    if (is_whole(x, lane + kLanes))
+      pack_sixteen_lanes<true>(x, lane, out, words);
+    else
+      pack_sixteen_lanes<false>(x, lane, out, words);
+  }
 }
 
 #if OUTSIZE_ISA_avx512
