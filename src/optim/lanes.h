@@ -23,6 +23,7 @@ OUTSIZE_INLINE void each_group(int64_t begin, int64_t end, F f) {
 // The first n of 16 values; zeros beyond.
 template <class T>
 OUTSIZE_INLINE f32x16 get(const T* p, int n) {
+  fetch_ahead(p);
   return n == kLanes ? load(p) : load_n(p, n);
 }
 template <class T>
@@ -133,6 +134,8 @@ struct SplitMaster {
       : weight(static_cast<uint16_t*>(address.weight)), low(address.low) {}
 
   OUTSIZE_MEMBER f32x16 get(int64_t i, int n) const {
+    fetch_ahead(weight + i);
+    fetch_ahead(low + i);
     if (n == kLanes) return join_halves(weight + i, low + i);
     uint16_t high[kLanes] = {};
     int16_t rest[kLanes] = {};

@@ -11,8 +11,9 @@ template <class T, class F>
 void forward(const void* x_data, Result y_data, int64_t begin, int64_t end) {
   const T* x = static_cast<const T*>(x_data);
   const Target<T> y = target<T>(y_data);
-  each_vector(begin, end,
-              [=](int64_t i, auto lanes) { store(y, i, F::value(load(x + i, lanes)), lanes); });
+  each_vector(begin, end, [=](int64_t i, auto lanes) {
+    store(y, i, F::value(load_ahead(x + i, lanes)), lanes);
+  });
 }
 
 template <class T, class F>
@@ -21,7 +22,7 @@ void backward(const void* dy_data, const void* x_data, Result dx_data, int64_t b
   const T* x = static_cast<const T*>(x_data);
   const Target<T> dx = target<T>(dx_data);
   each_vector(begin, end, [=](int64_t i, auto lanes) {
-    store(dx, i, load(dy + i, lanes) * F::both(load(x + i, lanes)).slope, lanes);
+    store(dx, i, load_ahead(dy + i, lanes) * F::both(load_ahead(x + i, lanes)).slope, lanes);
   });
 }
 

@@ -12,7 +12,7 @@ void add(const void* a_data, const void* b_data, Result y_data, int64_t begin, i
   const T* b = static_cast<const T*>(b_data);
   const Target<T> y = target<T>(y_data);
   each_vector(begin, end, [=](int64_t i, auto lanes) {
-    store(y, i, load(a + i, lanes) + load(b + i, lanes), lanes);
+    store(y, i, load_ahead(a + i, lanes) + load_ahead(b + i, lanes), lanes);
   });
 }
 

@@ -14,7 +14,7 @@ void forward(const void* gate_data, const void* up_data, Result y_data, int64_t 
   const T* up = static_cast<const T*>(up_data);
   const Target<T> y = target<T>(y_data);
   each_vector(begin, end, [=](int64_t i, auto lanes) {
-    store(y, i, F::value(load(gate + i, lanes)) * load(up + i, lanes), lanes);
+    store(y, i, F::value(load_ahead(gate + i, lanes)) * load_ahead(up + i, lanes), lanes);
   });
 }
 
@@ -27,9 +27,9 @@ void backward(const void* dy_data, const void* gate_data, const void* up_data, R
   const Target<T> dgate = target<T>(dgate_data);
   const Target<T> dup = target<T>(dup_data);
   each_vector(begin, end, [=](int64_t i, auto lanes) {
-    const ValueAndSlope f = F::both(load(gate + i, lanes));
-    const f32x16 d = load(dy + i, lanes);
-    store(dgate, i, d * load(up + i, lanes) * f.slope, lanes);
+    const ValueAndSlope f = F::both(load_ahead(gate + i, lanes));
+    const f32x16 d = load_ahead(dy + i, lanes);
+    store(dgate, i, d * load_ahead(up + i, lanes) * f.slope, lanes);
     store(dup, i, d * f.value, lanes);
   });
 }

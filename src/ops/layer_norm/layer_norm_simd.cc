@@ -10,8 +10,9 @@ namespace {
 template <class T>
 float mean_of(const T* x, int64_t width) {
   Sums total = no_sums();
-  each_vector_in_turn(
-      0, width, [&](int64_t i, auto lanes, int turn) { total.part[turn] += load(x + i, lanes); });
+  each_vector_in_turn(0, width, [&](int64_t i, auto lanes, int turn) {
+    total.part[turn] += load_ahead(x + i, lanes);
+  });
   return sum(total) / static_cast<float>(width);
 }
 
@@ -55,9 +56,9 @@ void backward(const void* dy_data, const void* x_data, const float* w, const flo
     const float mean = mean_data[n], rstd = rstd_data[n];
     Sums gs = no_sums(), products = no_sums();
     each_vector_in_turn(0, width, [&](int64_t i, auto lanes, int turn) {
-      const f32x16 g = load(dy + i, lanes) * load(w + i, lanes);
+      const f32x16 g = load_ahead(dy + i, lanes) * load(w + i, lanes);
       gs.part[turn] += g;
-      products.part[turn] = fma(g, load(x + i, lanes) - mean, products.part[turn]);
+      products.part[turn] = fma(g, load_ahead(x + i, lanes) - mean, products.part[turn]);
     });
     const float mean_g = sum(gs) / static_cast<float>(width);
     const float mean_gm = rstd * sum(products) / static_cast<float>(width);

@@ -12,7 +12,7 @@ template <int rows, class T>
 void add_rows(const T* dy, int64_t columns, float* part) {
   each_vector(0, columns, [=](int64_t c, auto lanes) {
     f32x16 total = load(part + c, lanes);
-    for (int row = 0; row < rows; ++row) total += load(dy + row * columns + c, lanes);
+    for (int row = 0; row < rows; ++row) total += load_ahead(dy + row * columns + c, lanes);
     store(part + c, total, lanes);
   });
 }
@@ -32,23 +32,13 @@ void sum_rows(const void* dy_data, int64_t columns, int64_t begin, int64_t end, 
   for (; r < end; ++r) add_rows<1>(dy + r * columns, columns, part);
 }
 
-// Two small pages ahead of where w is read, where the processor's own prefetching has not been
-// (docs/PERFORMANCE.md, "Decoding and prompts").
-template <class T>
-OUTSIZE_INLINE void prefetch_ahead(const T* w) {
-  constexpr int64_t kBytesAhead = 8192, kLine = 64;
-  const char* at = reinterpret_cast<const char*>(w) + kBytesAhead;
-  for (int64_t i = 0; i < 2 * kLanes * int64_t{sizeof(T)}; i += kLine) __builtin_prefetch(at + i);
-}
-
 template <class T>
 OUTSIZE_INLINE float dot(const T* x, const T* w, int64_t in) {
   f32x16 even = zero(), odd = zero();
   int64_t i = 0;
   for (; i + 2 * kLanes <= in; i += 2 * kLanes) {
-    prefetch_ahead(w + i);
-    even = fma(load(x + i), load(w + i), even);
-    odd = fma(load(x + i + kLanes), load(w + i + kLanes), odd);
+    even = fma(load(x + i), load_ahead(w + i, AllLanes{}), even);
+    odd = fma(load(x + i + kLanes), load_ahead(w + i + kLanes, AllLanes{}), odd);
   }
   for (; i < in; i += kLanes) {
     const int count = static_cast<int>(in - i < kLanes ? in - i : kLanes);

@@ -14,7 +14,7 @@ void forward(const void* x_data, const float* w, Result y_data, float* rstd_data
     const Target<T> y = target<T>(y_data, group * size);
     Sums squares = no_sums();
     each_vector_in_turn(0, size, [&](int64_t i, auto lanes, int turn) {
-      const f32x16 value = load(x + i, lanes);
+      const f32x16 value = load_ahead(x + i, lanes);
       squares.part[turn] = fma(value, value, squares.part[turn]);
     });
     const float rstd = 1.0f / sqrt(sum(squares) / static_cast<float>(size) + eps);
@@ -36,8 +36,8 @@ void backward(const void* dy_data, const void* x_data, const float* w, const flo
     const Target<T> dx = target<T>(dx_data, group * size);
     Sums products = no_sums();
     each_vector_in_turn(0, size, [&](int64_t i, auto lanes, int turn) {
-      const f32x16 g = load(dy + i, lanes) * (load(w + i, lanes) + offset);
-      products.part[turn] = fma(g, load(x + i, lanes), products.part[turn]);
+      const f32x16 g = load_ahead(dy + i, lanes) * (load(w + i, lanes) + offset);
+      products.part[turn] = fma(g, load_ahead(x + i, lanes), products.part[turn]);
     });
     const float rstd = rstd_data[group];
     const float mean = rstd * sum(products) / static_cast<float>(size);
