@@ -15,7 +15,8 @@ std::string other_numbers(const char* name, const std::map<std::int64_t, double>
                           const std::map<std::int64_t, double>& expected) {
   std::string text;
   for (const auto& [step, number] : found)
-    if (number != expected.at(step)) text += fmt::format(" {}.{}", name, step);
+    if (expected.count(step) == 0 || number != expected.at(step))
+      text += fmt::format(" {}.{}", name, step);
   return text;
 }
 

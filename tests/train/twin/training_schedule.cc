@@ -307,8 +307,9 @@ class TrainingSchedule {
         const StoreStatus status = store->wait(store->read(
             {static_cast<int>(g), static_cast<int>(e), 0, extent.bytes}, memory.data()));
         if (!status.ok()) throw store->error(status);
-        const std::string& expected = reference_.state.at(extent.name);
-        require(std::equal(expected.begin(), expected.end(),
+        const auto expected = reference_.state.find(extent.name);
+        require(expected != reference_.state.end(), "the store has an item that nobody wrote");
+        require(std::equal(expected->second.begin(), expected->second.end(),
                            reinterpret_cast<const char*>(memory.data())),
                 extent.name + " has other bits");
       }
