@@ -143,7 +143,8 @@ OUTSIZE_INLINE void multiply_tiles(Rows a, Columns b, int64_t depth, int64_t row
   if (twos < end) multiply_tile_panels<1>(a, b, depth, rows, twos, end, done);
 }
 
-// c[32][32] += A·B for up to 32 rows, which are rows of a register tile each or copied to one.
+// c[32][32] += A·B for up to 32 rows. Those that do not fill their registers go through a copy, so
+// that nothing beyond them is touched: the same sums either way.
 template <bool kTwoRows, bool kTwoColumns>
 OUTSIZE_INLINE void add_tile_pair(Rows a, Columns b, int64_t depth, int64_t rows, float* c,
                                   int64_t stride) {
@@ -178,9 +179,10 @@ OUTSIZE_INLINE void add_tile_panel(Rows a, Columns b, int64_t depth, int64_t row
   }
 }
 
-// As `multiply_add`. Needs TileRegisters and a.step = 1.
-OUTSIZE_INLINE void multiply_add_tiles(Rows a, Columns b, int64_t depth, int64_t rows,
-                                       int64_t begin, int64_t end, float* c, int64_t stride) {
+// As `multiply_accumulate`. Needs TileRegisters and a.step = 1.
+OUTSIZE_INLINE void multiply_accumulate_tiles(Rows a, Columns b, int64_t depth, int64_t rows,
+                                              int64_t begin, int64_t end, float* c,
+                                              int64_t stride) {
   rows = round_up(rows, kTileRows);
   int64_t vector = begin;
   for (; vector + 2 <= end; vector += 2)

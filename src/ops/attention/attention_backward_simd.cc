@@ -176,9 +176,9 @@ void add_to_keys(const Sizes<T>& sizes, const Tile& tile, const float* rows, con
     const int64_t word = tile.slice[i].begin * kLanes / Words<T>::kDepth;
     const int64_t words = tile.vectors * kLanes / Words<T>::kDepth - word;
     float* to = sums + key * stride;
-    multiply_add<Words<T>::kPairs>({rows + key * kGroupWords<T> + word, kGroupWords<T>, 1},
-                                   {tokens + word * sizes.width, sizes.width}, words,
-                                   tile.slice[i].keys - key, 0, sizes.vectors, to, stride);
+    multiply_accumulate<Words<T>::kPairs>({rows + key * kGroupWords<T> + word, kGroupWords<T>, 1},
+                                          {tokens + word * sizes.width, sizes.width}, words,
+                                          tile.slice[i].keys - key, 0, sizes.vectors, to, stride);
     key = round_up(tile.slice[i].keys, kTileRows);
   }
 }
@@ -188,8 +188,9 @@ template <class T>
 void add_group_to_keys(const Sizes<T>& sizes, int64_t blocks, const float* rows,
                        const float* tokens, float* sums) {
   const int64_t stride = sizes.vectors * kLanes;
-  multiply_add<Words<T>::kPairs>({rows, kGroupWords<T>, 1}, {tokens, sizes.width},
-                                 blocks * kRowWords<T>, kKeys<T>, 0, sizes.vectors, sums, stride);
+  multiply_accumulate<Words<T>::kPairs>({rows, kGroupWords<T>, 1}, {tokens, sizes.width},
+                                        blocks * kRowWords<T>, kKeys<T>, 0, sizes.vectors, sums,
+                                        stride);
 }
 
 // dq[element][query] += Kᵀ·dscores.
@@ -197,7 +198,7 @@ template <class T>
 void add_to_queries(const Sizes<T>& sizes, const Buffers<T>& buffers, const Queries& block,
                     const Tile& tile) {
   for (int i = 0; i < tile.slices; ++i)
-    multiply_add<Words<T>::kPairs>(
+    multiply_accumulate<Words<T>::kPairs>(
         element_rows<T>(buffers.key_elements, sizes.width), {buffers.dscores, kBlock},
         round_up(tile.slice[i].keys, kTileRows) / Words<T>::kDepth, sizes.rows, tile.slice[i].begin,
         tile.slice[i].end, block.dq, kBlock);

@@ -197,9 +197,9 @@ template <class T>
 void add_values(const Sizes<T>& sizes, const Buffers<T>& buffers, const HeadState& head,
                 const Slice& slice) {
   const int64_t depth = round_up(slice.keys, kTileRows) / Words<T>::kDepth;
-  multiply_add<Words<T>::kPairs>(element_rows<T>(buffers.values, sizes.width),
-                                 {buffers.weights, kBlock}, depth, sizes.rows, slice.begin,
-                                 slice.end, head.out, kBlock);
+  multiply_accumulate<Words<T>::kPairs>(element_rows<T>(buffers.values, sizes.width),
+                                        {buffers.weights, kBlock}, depth, sizes.rows, slice.begin,
+                                        slice.end, head.out, kBlock);
 }
 
 template <class T>

@@ -214,10 +214,10 @@ OUTSIZE_INLINE void multiply(Rows a, Columns b, int64_t depth, int64_t rows, int
 
 // c[r*stride + lane] += A·B for the same rows and lanes.
 template <bool kPairs>
-OUTSIZE_INLINE void multiply_add(Rows a, Columns b, int64_t depth, int64_t rows, int64_t begin,
-                                 int64_t end, float* c, int64_t stride) {
+OUTSIZE_INLINE void multiply_accumulate(Rows a, Columns b, int64_t depth, int64_t rows,
+                                        int64_t begin, int64_t end, float* c, int64_t stride) {
 #if OUTSIZE_ISA_amx
-  if constexpr (kPairs) return multiply_add_tiles(a, b, depth, rows, begin, end, c, stride);
+  if constexpr (kPairs) return multiply_accumulate_tiles(a, b, depth, rows, begin, end, c, stride);
 #endif
   multiply_panels<kPairs>(a, b, depth, rows, begin, end, From{c, stride}, To{c, stride});
 }
@@ -248,8 +248,8 @@ struct Tokens {
   int64_t stride, count, width;  // width: elements per token (head_dim)
 };
 
-// Words of elements first..first + 15·depth of a token; zeros for absent tokens and elements.
-// kWhole: none is absent, which spares the bounds.
+// Sixteen words of a token from element `first` on; zeros for absent tokens and elements. kWhole:
+// none is absent, which spares the bounds.
 template <bool kWhole, class T>
 OUTSIZE_INLINE f32x16 token_words(Tokens<T> x, int64_t token, int64_t first) {
   const T* p = x.data + token * x.stride + first;
