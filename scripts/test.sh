@@ -55,6 +55,7 @@ test_peers() {
   local venv
   venv=$(scripts/venv.sh scripts/requirements-peers.txt)
   "$venv/bin/python" -m pytest tests/peers -q -p no:cacheprovider \
+    -o tmp_path_retention_policy=failed -o tmp_path_retention_count=1 \
     --outsize "build/$preset/src/cli/outsize" --junit-xml "$results/peers.xml" || failed=1
   # A peer that crashes takes the runner's report along.
   [ -f "$results/peers.xml" ] ||

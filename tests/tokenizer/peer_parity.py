@@ -260,17 +260,19 @@ def compare(name, mine, theirs, texts):
     return failed
 
 
-def main():
+def parse_options():
     parser = argparse.ArgumentParser()
     parser.add_argument("--tool", required=True)
     parser.add_argument("--strings", type=int, default=100000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--work", help="folder for the vocabularies")
+    parser.add_argument("--work", help="folder for the vocabularies, kept; default: none stay")
     parser.add_argument("--only", help="one vocabulary by name")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def compare_all(options, work):
+    """Both tokenizers of every vocabulary, made in `work`; how many texts agree and how many do not."""
     rng = random.Random(options.seed)
-    work = pathlib.Path(options.work or tempfile.mkdtemp())
-    work.mkdir(parents=True, exist_ok=True)
     texts = [t.encode() for t in corpus(rng)]
     assert sum(map(len, texts)) >= 1_000_000
     texts += [random_string(rng).encode() for _ in range(options.strings)]
@@ -303,6 +305,18 @@ def main():
                 passed, failed = passed + len(inputs) - bad, failed + bad
         good, bad = compare_exports(options.tool, work, name, texts)
         passed, failed = passed + good, failed + bad
+    return passed, failed
+
+
+def main():
+    options = parse_options()
+    if options.work:
+        work = pathlib.Path(options.work)
+        work.mkdir(parents=True, exist_ok=True)
+        passed, failed = compare_all(options, work)
+    else:
+        with tempfile.TemporaryDirectory() as work:
+            passed, failed = compare_all(options, pathlib.Path(work))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 
