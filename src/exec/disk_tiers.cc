@@ -16,6 +16,9 @@ namespace {
 
 // Requests of one task under way at a time; the queues hold more than both directions' share.
 constexpr size_t kTickets = 24;
+// And their bytes, twice what a queue has in flight. What is written is summed before it is asked
+// for, and meanwhile nobody drives the queue: a disk that is through with its pieces would wait.
+constexpr std::int64_t kUnderWayBytes = 8 << 20;
 
 std::vector<int> dense_groups(const Plan& plan) {
   std::map<int, int> dense;
@@ -40,12 +43,14 @@ template <class Ticket, class Start, class End>
 void run_parts(const Task& task, Start start, End end) {
   std::array<std::pair<MovePart, Ticket>, kTickets> under_way;
   size_t started = 0, ended = 0, move = 0;
-  std::int64_t first = 0;
+  std::int64_t first = 0, bytes = 0;  // of the next part; under way
   for (bool well = true;;) {
-    for (; well && move < task.moves.size() && started < ended + kTickets; ++started) {
+    const auto room = [&] { return started < ended + kTickets && bytes < kUnderWayBytes; };
+    for (; well && move < task.moves.size() && room(); ++started) {
       const Move& whole = task.moves[move];
       const MovePart part{&whole, first, std::min(kPartBytes, whole.bytes - first)};
       under_way[started % kTickets] = {part, start(part)};
+      bytes += part.bytes;
       first += part.bytes;
       if (first < whole.bytes) continue;
       ++move;
@@ -53,6 +58,7 @@ void run_parts(const Task& task, Start start, End end) {
     }
     if (ended == started) return;
     const auto& [part, ticket] = under_way[ended++ % kTickets];
+    bytes -= part.bytes;
     if (!end(part, ticket)) well = false;
   }
 }

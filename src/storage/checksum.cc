@@ -1,6 +1,6 @@
 #include "storage/checksum.h"
 
-#include <xxhash.h>
+#include "core/xxh3.h"
 
 namespace outsize {
 

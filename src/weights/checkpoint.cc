@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <cstring>
@@ -13,6 +12,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/room.h"
+#include "core/xxh3.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "formats/safetensors_writer.h"
