@@ -271,7 +271,7 @@ def parse_options():
 
 
 def compare_all(options, work):
-    """Both tokenizers of every vocabulary, made in `work`; how many texts agree and how many do not."""
+    """Both tokenizers of every vocabulary, made in `work`: how many texts agree, and do not."""
     rng = random.Random(options.seed)
     texts = [t.encode() for t in corpus(rng)]
     assert sum(map(len, texts)) >= 1_000_000
