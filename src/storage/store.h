@@ -163,6 +163,7 @@ class StateStore {
   void submit(Request& request);
   StoreStatus end_write(const Request& request, const IoStatus& io);
   StoreStatus verify_read(const Request& request) const;
+  bool a_sync_failed() const;
   const std::uint64_t* expected_sum(const Request& request, std::uint64_t block) const;
   const Geometry::Extent& extent_of(const StorePart& part) const;
   int ranges_of(const StorePart& part, std::uint64_t place, FileRange (&ranges)[2]) const;
@@ -201,7 +202,8 @@ class StateStore {
   std::unique_ptr<AsyncFile> file_;
   AlignedBuffer record_;  // of the thread that finishes and commits
 
-  mutable std::mutex mutex_;  // of all below
+  mutable std::mutex sync_mutex_;  // held while one is at work, until its end is known; taken first
+  mutable std::mutex mutex_;       // of all below
   bool failed_ = false;
   bool committing_ = false;
   // Of the last commit: sequence 0 before the first.

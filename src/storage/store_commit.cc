@@ -35,6 +35,7 @@ bool StateStore::is_whole(const BlockRange& blocks) const {
 
 // A sync that failed may have dropped what it did not write, and the next one would not tell.
 StoreStatus StateStore::sync_now() {
+  const std::lock_guard sync(sync_mutex_);
   IoStatus io = file_->sync();
   if (io.ok()) return {};
   const std::lock_guard lock(mutex_);

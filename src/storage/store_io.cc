@@ -151,16 +151,26 @@ const std::uint64_t* StateStore::expected_sum(const Request& request, std::uint6
   return nullptr;
 }
 
+// What it dropped is not damage: the last commit is whole. One at work may be the one that fails.
+bool StateStore::a_sync_failed() const {
+  const std::lock_guard sync(sync_mutex_);
+  const std::lock_guard lock(mutex_);
+  return failed_;
+}
+
 StoreStatus StateStore::verify_read(const Request& request) const {
   for (std::uint64_t b = 0; b < request.blocks.count; ++b) {
     const std::uint64_t block = request.blocks.first + b;
     const StorePart part = part_of_block(request, block);
     const std::uint64_t sum =
         checksum(request.memory + (part.offset - request.part.offset), part.bytes);
-    const std::lock_guard lock(mutex_);  // commit moves sums from table to table
-    const std::uint64_t* expected = expected_sum(request, block);
-    if (expected == nullptr) return {{IoCode::invalid}, part};
-    if (sum == *expected) continue;
+    {
+      const std::lock_guard lock(mutex_);  // commit moves sums from table to table
+      const std::uint64_t* expected = expected_sum(request, block);
+      if (expected == nullptr) return {{IoCode::invalid}, part};
+      if (sum == *expected) continue;
+    }
+    if (a_sync_failed()) return {{IoCode::failed}, part};
     FileRange ranges[2];
     (void)ranges_of(part, request.place, ranges);
     return {{IoCode::corrupt, 0, ranges[0].offset, part.bytes}, part};
