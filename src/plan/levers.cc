@@ -11,6 +11,7 @@ constexpr std::int64_t kParts = 64;  // of the bytes of a kind
 
 std::vector<char>& list_of(PlanKnobs& knobs, Lever lever) {
   switch (lever) {
+    case Lever::first_weights:
     case Lever::weights:
       return knobs.stream_weights;
     case Lever::gradients:
@@ -40,6 +41,7 @@ Levers::Levers(const PlanRequest& request) : calls_(request.program->calls.size(
       gradient_bytes_[c] += type.shape.numel() * 4;
       for (const StateBytes& state : request.training->optimizer[p]) state_bytes_[c] += state.bytes;
     }
+  while (first_ + 1 < calls_ && weight_bytes_[first_] == 0) ++first_;
 }
 
 const std::vector<std::int64_t>& Levers::bytes_of(Lever lever) const {
@@ -54,6 +56,8 @@ std::int64_t Levers::steps(const PlanKnobs& knobs, Lever lever, Recompute level)
       return level == Recompute::nothing ? 0 : calls;
     case Lever::saved:
       return knobs.offload_saved.empty() ? 0 : calls;
+    case Lever::first_weights:
+      return knobs.stream_weights.empty() ? 0 : 1;
     case Lever::weights:
       return knobs.stream_weights.empty() ? 0 : kParts;
     case Lever::gradients:
@@ -77,10 +81,17 @@ void Levers::set(PlanKnobs& knobs, Lever lever, Recompute level, std::int64_t st
     std::fill_n(list.begin(), step, 1);
     return;
   }
+  if (lever == Lever::first_weights) {
+    list[first_] = step > 0;
+    return;
+  }
   const std::vector<std::int64_t>& bytes = bytes_of(lever);
-  const std::int64_t all = std::accumulate(bytes.begin(), bytes.end(), std::int64_t{0});
+  const bool apart = lever == Lever::weights;  // the first call's
+  const std::int64_t all =
+      std::accumulate(bytes.begin(), bytes.end(), std::int64_t{0}) - (apart ? bytes[first_] : 0);
   std::int64_t room = all * (kParts - step) / kParts;  // none at the last step
   for (size_t c = 0; c < calls_; ++c) {
+    if (apart && c == first_) continue;
     list[c] = bytes[c] > room;
     if (list[c] == 0) room -= bytes[c];
   }

@@ -9,9 +9,9 @@
 
 namespace outsize {
 
-enum class Lever { weights, gradients, saved, recompute, state };
-constexpr Lever kLevers[] = {Lever::weights, Lever::gradients, Lever::saved, Lever::recompute,
-                             Lever::state};
+enum class Lever { first_weights, weights, gradients, saved, recompute, state };
+constexpr Lever kLevers[] = {Lever::first_weights, Lever::weights,   Lever::gradients,
+                             Lever::saved,         Lever::recompute, Lever::state};
 
 class Levers {
  public:
@@ -22,13 +22,15 @@ class Levers {
   std::int64_t steps(const PlanKnobs& knobs, Lever lever, Recompute level) const;
   // At 0 all of it stays in RAM, or is recomputed a level less. In between: the first calls keep
   // their parameters, gradients and state, since updates come to them first, and the last ones
-  // their saved values, which live shortest.
+  // their saved values, which live shortest. The weights of the very first call, an embedding and
+  // often the head too, have a lever of their own: a step can do nothing before they are there.
   void set(PlanKnobs& knobs, Lever lever, Recompute level, std::int64_t step) const;
 
  private:
   const std::vector<std::int64_t>& bytes_of(Lever lever) const;
 
   size_t calls_;
+  size_t first_ = 0;  // call that has parameters
   // Per call, of parameters that it uses first.
   std::vector<std::int64_t> weight_bytes_, gradient_bytes_, state_bytes_;
 };
