@@ -370,18 +370,25 @@ bool ParameterPlan::shares_weight(int p) const {
          streamed_[index].span == span_;
 }
 
-// What an update has left, to the store. A weight that is shared goes as a whole, after its last
-// piece: forward, and the updates of the others, would have to wait for the disk.
+// All pieces of an item are updated within one buffer.
+bool ParameterPlan::in_one_buffer(int p, size_t item) const {
+  const auto index = static_cast<size_t>(p);
+  if (item == 0) return shares_weight(p) || plan_.weights[index] >= 0;
+  return plan_.optimizer[index][item - 1] >= 0;
+}
+
+// What an update has left, to the store. Where the pieces of an item lie in one buffer they go as a
+// whole, after the last one: forward, and the updates of the others, would have to wait for the
+// disk.
 void ParameterPlan::send(int p, const UpdateBinding& bound) {
   const bool last = bound.first + bound.count == count(p);
   const auto& items = items_[static_cast<size_t>(p)];
   for (size_t i = 0; i < items.size(); ++i) {
-    const bool shared_weight = i == 0 && shares_weight(p);
-    if (shared_weight && !last) continue;
-    const Pieces pieces =
-        shared_weight ? items[i] : pieces_of(items[i], p, bound.first, bound.count);
+    const bool whole = in_one_buffer(p, i);
+    if (whole && !last) continue;
+    const Pieces pieces = whole ? items[i] : pieces_of(items[i], p, bound.first, bound.count);
     const BufferPiece& source = i == 0 ? bound.weight : bound.state[i - 1];
-    std::int64_t offset = shared_weight ? 0 : source.offset;
+    std::int64_t offset = whole ? 0 : source.offset;
     for (int piece = pieces.begin; piece < pieces.end; ++piece) {
       writes_.push_back({source.buffer, piece, offset, 0, bytes_of(piece)});
       offset += bytes_of(piece);

@@ -81,6 +81,7 @@ class ParameterPlan {
   BufferPiece bring(int p, int item, std::int64_t first, std::int64_t elements);
   BufferPiece bring_gradient(int p, std::int64_t first, std::int64_t elements);
   bool shares_weight(int p) const;
+  bool in_one_buffer(int p, size_t item) const;
   void send(int p, const UpdateBinding& bound);
   void flush_writes();
   void publish(int call);
