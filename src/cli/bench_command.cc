@@ -69,6 +69,7 @@ void bench_step(const BenchOptions& options) {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (step > 0) seconds.push_back(elapsed);  // the first touches fresh pages
   }
+  engine.settle();
   const double step_seconds = median(seconds), rate = median(gflops);
   const double tokens = static_cast<double>(run.tokens());
   const double model_gflops = engine.model_flops() / step_seconds / 1e9;

@@ -5,6 +5,7 @@
 namespace outsize {
 
 std::int64_t GapAllocator::take(std::int64_t bytes, std::int64_t alignment) {
+  if (bytes == 0) return 0;
   bytes = aligned(bytes);
   const auto round_up = [&](std::int64_t offset) {
     return (offset + alignment - 1) & ~(alignment - 1);
@@ -13,15 +14,32 @@ std::int64_t GapAllocator::take(std::int64_t bytes, std::int64_t alignment) {
                           [&](const Gap& g) { return g.end - round_up(g.begin) >= bytes; });
   if (gap == gaps_.end()) {
     // Nothing fits: extend the last gap when it touches the end.
-    const std::int64_t begin =
-        !gaps_.empty() && gaps_.back().end == end_ ? gaps_.back().begin : end_;
-    if (begin == end_) gaps_.push_back({begin, begin});
-    end_ = gaps_.back().end = round_up(begin) + bytes;
+    const bool touches = !gaps_.empty() && gaps_.back().end == end_;
+    extend(round_up(touches ? gaps_.back().begin : end_) + bytes);
     gap = std::prev(gaps_.end());
   }
-  const auto [begin, end] = *gap;
-  const std::int64_t offset = round_up(begin);
-  const Gap before{begin, offset}, after{offset + bytes, end};
+  return cut(gap, round_up(gap->begin), bytes);
+}
+
+std::int64_t GapAllocator::take_high(std::int64_t bytes, std::int64_t alignment) {
+  if (bytes == 0) return 0;
+  const std::int64_t all = aligned(bytes);
+  const auto offset_in = [&](const Gap& gap) { return (gap.end - all) & ~(alignment - 1); };
+  const auto gap = std::find_if(gaps_.rbegin(), gaps_.rend(),
+                                [&](const Gap& g) { return offset_in(g) >= g.begin; });
+  if (gap == gaps_.rend()) return take(bytes, alignment);
+  return cut(std::prev(gap.base()), offset_in(*gap), all);
+}
+
+void GapAllocator::extend(std::int64_t end) {
+  if (end <= end_) return;
+  if (gaps_.empty() || gaps_.back().end != end_) gaps_.push_back({end_, end_});
+  end_ = gaps_.back().end = end;
+}
+
+std::int64_t GapAllocator::cut(std::vector<Gap>::iterator gap, std::int64_t offset,
+                               std::int64_t bytes) {
+  const Gap before{gap->begin, offset}, after{offset + bytes, gap->end};
   if (before.begin == before.end && after.begin == after.end) {
     gaps_.erase(gap);
   } else if (before.begin == before.end) {

@@ -18,6 +18,10 @@ class GapAllocator {
   // The lowest offset with room for `bytes`, a multiple of `alignment`: a power of two, at least
   // kAlignment.
   std::int64_t take(std::int64_t bytes, std::int64_t alignment = kAlignment);
+  // The highest offset with room below end(); otherwise as take.
+  std::int64_t take_high(std::int64_t bytes, std::int64_t alignment = kAlignment);
+  // Makes the arena at least so large.
+  void extend(std::int64_t end);
   // Returns what take(bytes) gave.
   void give(std::int64_t offset, std::int64_t bytes);
   // Bytes the arena must have: the highest end ever taken.
@@ -27,6 +31,9 @@ class GapAllocator {
   struct Gap {
     std::int64_t begin = 0, end = 0;
   };
+  // [offset, offset + bytes) out of a gap that holds it.
+  std::int64_t cut(std::vector<Gap>::iterator gap, std::int64_t offset, std::int64_t bytes);
+
   std::vector<Gap> gaps_;  // in order, disjoint and not touching
   std::int64_t end_ = 0;
 };

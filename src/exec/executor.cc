@@ -25,7 +25,7 @@ Executor::Executor(CompiledProgram& compiled, Plan plan, std::shared_ptr<HostAre
   if (disks_) disks_->prepare(plan_);
   bind_tasks(compiled);
   times_.resize(plan_.tasks.size());
-  lanes_ = std::make_unique<Lanes>(plan_, [this](int t) { run_task(t); });
+  lanes_ = std::make_unique<Lanes>(plan_, [this](int t, std::uint64_t run) { run_task(t, run); });
 }
 
 void* Executor::buffer(int id) const {
@@ -213,9 +213,9 @@ void Executor::run_update(const Task& task, const BoundTask& bound) const {
          status.message());
 }
 
-void Executor::run_task(int t) {
-  const auto now = [&] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+void Executor::run_task(int t, std::uint64_t run) {
+  const auto now = [&, start = starts_[run % 2]] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
   const auto index = static_cast<size_t>(t);
   const Task& task = plan_.tasks[index];
@@ -267,7 +267,7 @@ void Executor::run(const StepArgs& args, const PendingUpdates& pending) {
 void Executor::start(const StepArgs& args) {
   args_ = args;
   scale_ = 1;
-  start_ = std::chrono::steady_clock::now();
+  starts_[(lanes_->runs() + 1) % 2] = std::chrono::steady_clock::now();
   lanes_->run();
 }
 

@@ -2,6 +2,7 @@
 // No tensor-sized memory is allocated after construction.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -65,14 +66,18 @@ class Executor {
   // Runs every task once. Batches and the loss scale must have been written. Throws Internal naming
   // the task when a kernel fails, InvalidArgument naming the parameter when a gradient is not
   // finite (no weight has changed then, unless updates run with backward: none after that one), Io
-  // and Corruption as DiskTiers::run.
+  // and Corruption as DiskTiers::run. Of a plan that carries, its last writes may go on after it
+  // returns: what reads or commits the state elsewhere settles first.
   void run(const StepArgs& args);
+  // Until nothing is under way any more. Throws as run().
+  void settle() { lanes_->settle(); }
   // The same for plans whose updates are an earlier step's (StepPart::middle, end).
   void run(const StepArgs& args, const PendingUpdates& pending);
   // Of the last run's gradients, for updates in a later one.
   PendingUpdates pending() const { return {args_, scale_}; }
   // Global norm of the last run's gradients, before clipping.
   double gradient_norm() const;
+  // Of the last run, once it is settled.
   const std::vector<TaskTime>& times() const { return times_; }
   const Program& program() const { return program_; }
   struct OpTime {
@@ -84,8 +89,8 @@ class Executor {
 
   // Called in the lane of each task, before and after it: tests delay lanes and copy gradients out.
   std::function<void(const Task&)> before_task, after_task;
-  // What a seal or commit task does, called in its lane; plans with a log need both. In a seal
-  // pending() and gradient_norm() are those of the step.
+  // What a seal or commit task does, called in its lane; plans with a log need both, those that
+  // carry the second. In a seal pending() and gradient_norm() are those of the step.
   std::function<void()> seal, commit;
 
  private:
@@ -112,7 +117,7 @@ class Executor {
                   BoundTask& bound);
   void bind_update(const Task& task, BoundTask& bound);
   void start(const StepArgs& args);
-  void run_task(int t);
+  void run_task(int t, std::uint64_t run);
   void run_launches(const Task& task, BoundTask& bound);
   void run_squares(const Task& task);
   void run_norm();
@@ -129,7 +134,7 @@ class Executor {
   StepArgs args_;
   double scale_ = 1;  // of its gradients, by clipping
   std::optional<PendingUpdates> earlier_;
-  std::chrono::steady_clock::time_point start_;
+  std::array<std::chrono::steady_clock::time_point, 2> starts_;  // of runs, the last two in turn
   std::unique_ptr<Lanes> lanes_;  // last: its workers use all of the above
 };
 

@@ -1,6 +1,8 @@
 // Follows the ownership of bytes through the schedule: a write claims its extent, a read demands
 // that the claim still stands. A claim may pass to another buffer only after every earlier use of
-// the old one has certainly ended: by order on its resource, or by a chain of dependencies.
+// the old one has certainly ended: by order on its resource, or by a chain of dependencies. Of a
+// plan that carries, two runs one after the other: numbers of the second one's tasks come after
+// those of the first.
 #include "plan/check.h"
 
 #include <algorithm>
@@ -22,13 +24,15 @@ using Clock = std::array<int, kResourceCount>;
 
 class Checker {
  public:
-  explicit Checker(const Plan& plan) : plan_(plan) {}
+  explicit Checker(const Plan& plan)
+      : plan_(plan), count_(plan.tasks.size()), all_(plan.carries ? 2 * count_ : count_) {}
 
   void run() {
     check_extents();
+    check_carrying();
     order_tasks();
     claim_persistent();
-    for (size_t t = 0; t < plan_.tasks.size(); ++t) visit(static_cast<int>(t));
+    for (size_t t = 0; t < all_; ++t) visit(static_cast<int>(t));
     check_nothing_is_lost();
   }
 
@@ -48,6 +52,7 @@ class Checker {
     Use left = {};  // of bytes that nobody holds
   };
 
+  const Task& task_at(size_t number) const { return plan_.tasks[number % count_]; }
   const Buffer& buffer(int id) const { return plan_.buffers[static_cast<size_t>(id)]; }
 
   void check_extents() const {
@@ -139,27 +144,57 @@ class Checker {
 
   bool known(int id) const { return id >= 0 && id < static_cast<int>(plan_.buffers.size()); }
 
+  // What the run before may still do is on disk_write, and committed before anything is written
+  // that it would have to share a slot with.
+  void check_carrying() const {
+    bool committed = false;
+    for (size_t t = 0; t < count_; ++t) {
+      const Task& task = plan_.tasks[t];
+      const int earlier = task.after_previous;
+      ensure(earlier < 0 ||
+                 (plan_.carries && static_cast<size_t>(earlier) < count_ &&
+                  plan_.tasks[static_cast<size_t>(earlier)].resource == Resource::disk_write),
+             "[plan check] task {} waits for task {} of the run before, which nothing carries", t,
+             earlier);
+      if (!plan_.carries || task.resource != Resource::disk_write) continue;
+      ensure(committed == (task.kind != TaskKind::commit),
+             "[plan check] task {} ({}): of a plan that carries, one commit comes first", t,
+             name_of(task.kind));
+      committed = true;
+    }
+  }
+
   // Tasks are listed in an order that respects dependencies; that itself excludes cycles.
   void order_tasks() {
     Clock last;
     last.fill(-1);
-    for (size_t t = 0; t < plan_.tasks.size(); ++t) {
-      const Task& task = plan_.tasks[t];
+    Clock rested = last;  // when the run began
+    for (size_t t = 0; t < all_; ++t) {
+      const Task& task = task_at(t);
       const auto lane = static_cast<size_t>(task.resource);
+      if (t == count_) {
+        rested = last;
+        rested[static_cast<size_t>(Resource::disk_write)] = -1;
+      }
       Clock clock;
       clock.fill(-1);
       auto learn = [&](int earlier) {
         const auto& known = before_[static_cast<size_t>(earlier)];
         for (size_t r = 0; r < clock.size(); ++r) clock[r] = std::max(clock[r], known[r]);
         const auto earlier_lane =
-            static_cast<size_t>(plan_.tasks[static_cast<size_t>(earlier)].resource);
+            static_cast<size_t>(task_at(static_cast<size_t>(earlier)).resource);
         clock[earlier_lane] = std::max(clock[earlier_lane], earlier);
       };
       if (last[lane] >= 0) learn(last[lane]);
+      for (const int ended : rested)
+        if (ended >= 0) learn(ended);
+      const int first = static_cast<int>(t - t % count_);
+      if (first > 0 && task.after_previous >= 0) learn(task.after_previous);
       for (int earlier : task.after) {
-        ensure(earlier >= 0 && earlier < static_cast<int>(t),
-               "[plan check] task {} waits for task {}, which does not come before it", t, earlier);
-        learn(earlier);
+        ensure(earlier >= 0 && first + earlier < static_cast<int>(t),
+               "[plan check] task {} waits for task {}, which does not come before it", t % count_,
+               earlier);
+        learn(first + earlier);
       }
       before_.push_back(clock);
       last[lane] = static_cast<int>(t);
@@ -167,7 +202,7 @@ class Checker {
   }
 
   bool ends_before(int earlier, int later) const {
-    const auto lane = static_cast<size_t>(plan_.tasks[static_cast<size_t>(earlier)].resource);
+    const auto lane = static_cast<size_t>(task_at(static_cast<size_t>(earlier)).resource);
     return earlier <= before_[static_cast<size_t>(later)][lane];
   }
 
@@ -178,7 +213,7 @@ class Checker {
   }
 
   void visit(int t) {
-    const Task& task = plan_.tasks[static_cast<size_t>(t)];
+    const Task& task = task_at(static_cast<size_t>(t));
     check_moves(t, task);
     for (int id : task.reads) {
       ensure(id >= 0 && id < static_cast<int>(plan_.buffers.size()),
@@ -264,6 +299,7 @@ class Checker {
   }
 
   const Plan& plan_;
+  const size_t count_, all_;  // tasks of the plan, and of the runs that are followed
   std::vector<Clock> before_;
   std::array<std::map<std::int64_t, Claim>, kTierCount> claims_;  // by first byte; disjoint
   std::vector<Use> uses_;

@@ -174,11 +174,13 @@ class RingChecker {
 
 void check_ring(const Plan& plan) {
   if (plan.log_bytes > 0) {
+    ensure(!plan.carries, "[plan check] a step with a log cannot carry writes into the next one");
     RingChecker(plan).run();
     return;
   }
   for (size_t t = 0; t < plan.tasks.size(); ++t)
-    ensure(plan.tasks[t].kind != TaskKind::seal && plan.tasks[t].kind != TaskKind::commit,
+    ensure(plan.tasks[t].kind != TaskKind::seal &&
+               (plan.tasks[t].kind != TaskKind::commit || plan.carries),
            "[plan check] task {} ({}) needs a store with a log", t, name_of(plan.tasks[t].kind));
 }
 

@@ -21,6 +21,7 @@ class Latest {
     for (size_t r = 0; r < tasks_.size(); ++r)
       if (r != static_cast<size_t>(own) && tasks_[r] >= 0) task.after.push_back(tasks_[r]);
   }
+  int of(Resource resource) const { return tasks_[static_cast<size_t>(resource)]; }
 
  private:
   PerResource<int> tasks_;
@@ -32,23 +33,35 @@ class Dependencies {
       : plan_(plan), writers_(plan.buffers.size()), users_(writers_) {}
 
   void run() {
-    for (size_t t = 0; t < plan_.tasks.size(); ++t) {
-      Task& task = plan_.tasks[t];
-      Latest latest;
-      for (int id : task.reads) latest.add(writers_[static_cast<size_t>(id)]);
-      for (int id : task.writes) latest.add(displaced_by(id));
-      latest.list_others(task.resource, task);
-      const int number = static_cast<int>(t);
-      for (int id : task.reads) users_[static_cast<size_t>(id)].add(task.resource, number);
-      for (int id : task.writes) {
-        users_[static_cast<size_t>(id)].add(task.resource, number);
-        writers_[static_cast<size_t>(id)] = {};
-        writers_[static_cast<size_t>(id)].add(task.resource, number);
-      }
+    const int count = static_cast<int>(plan_.tasks.size());
+    for (int t = 0; t < count; ++t) {
+      Task& task = plan_.tasks[static_cast<size_t>(t)];
+      visit(task, t).list_others(task.resource, task);
+    }
+    if (!plan_.carries) return;
+    // The next run: all else has ended by then, and the tasks of one resource are in order.
+    for (int t = 0; t < count; ++t) {
+      Task& task = plan_.tasks[static_cast<size_t>(t)];
+      const int writing = visit(task, count + t).of(Resource::disk_write);
+      if (task.resource != Resource::disk_write && writing < count) task.after_previous = writing;
     }
   }
 
  private:
+  // What it must wait for; its number, which rises, is what later ones then do.
+  Latest visit(const Task& task, int number) {
+    Latest latest;
+    for (int id : task.reads) latest.add(writers_[static_cast<size_t>(id)]);
+    for (int id : task.writes) latest.add(displaced_by(id));
+    for (int id : task.reads) users_[static_cast<size_t>(id)].add(task.resource, number);
+    for (int id : task.writes) {
+      users_[static_cast<size_t>(id)].add(task.resource, number);
+      writers_[static_cast<size_t>(id)] = {};
+      writers_[static_cast<size_t>(id)].add(task.resource, number);
+    }
+    return latest;
+  }
+
   // Bytes with one history: a buffer's own, or what is left of one that lost the rest.
   struct Segment {
     std::int64_t end = 0;

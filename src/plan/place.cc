@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 #include <span>
 
 #include "core/gap_allocator.h"
@@ -15,7 +16,9 @@ bool has_its_place(const Buffer& buffer) {
 
 class KindCounter {
  public:
-  explicit KindCounter(std::vector<std::int64_t>& peak) : peak_(peak), now_(peak.size(), 0) {}
+  explicit KindCounter(std::vector<std::int64_t>& peak) : peak_(peak), now_(peak.size(), 0) {
+    std::fill(peak.begin(), peak.end(), 0);
+  }
   void add(const Buffer& buffer, int sign) {
     const auto kind = static_cast<size_t>(buffer.kind);
     now_[kind] += sign * GapAllocator::aligned(buffer.extent.bytes);
@@ -58,8 +61,7 @@ class ByTask {
 
 class Placer {
  public:
-  Placer(Plan& plan, const std::vector<int>& hold)
-      : plan_(plan), counter_(plan.peak_bytes_by_kind) {
+  Placer(Plan& plan, const std::vector<int>& hold) : plan_(plan) {
     for (Buffer& buffer : plan.buffers)
       if (buffer.moved && !has_its_place(buffer))
         buffer.extent.bytes = whole_pages(buffer.extent.bytes);
@@ -67,19 +69,34 @@ class Placer {
   }
 
   void run() {
+    place_all(false);
+    if (!plan_.carries) return;
+    const std::int64_t bytes = plan_.arena_bytes;
+    place_all(true);
+    if (plan_.arena_bytes > bytes) place_all(false);
+  }
+
+ private:
+  // `carrying`: what is held until the end at the top of an arena of the size that plan_ says.
+  void place_all(bool carrying) {
+    arenas_ = {};
+    counter_.emplace(plan_.peak_bytes_by_kind);
+    if (carrying) arenas_[static_cast<size_t>(Tier::host)].extend(plan_.arena_bytes);
     for (int group = 0; group < 3; ++group)
       for (Buffer& buffer : plan_.buffers)
         if (buffer.persistent && group_of(buffer.kind) == group) take(buffer);
     const ByTask starts(first_, plan_.tasks.size()), ends(last_, plan_.tasks.size());
+    const int end = static_cast<int>(plan_.tasks.size()) - 1;
     for (size_t t = 0; t < plan_.tasks.size(); ++t) {
-      for (int id : starts[t]) take(plan_.buffers[static_cast<size_t>(id)]);
+      for (int id : starts[t])
+        take(plan_.buffers[static_cast<size_t>(id)],
+             carrying && last_[static_cast<size_t>(id)] == end);
       for (int id : ends[t]) give(plan_.buffers[static_cast<size_t>(id)]);
     }
     plan_.arena_bytes = arenas_[static_cast<size_t>(Tier::host)].end();
     plan_.scratch_bytes = arenas_[static_cast<size_t>(Tier::scratch)].end();
   }
 
- private:
   void find_lifetimes(const std::vector<int>& hold) {
     first_.assign(plan_.buffers.size(), kNever);
     last_ = first_;
@@ -97,23 +114,25 @@ class Placer {
         last_[b] = std::max(last_[b], hold[b]);
   }
 
-  void take(Buffer& buffer) {
+  void take(Buffer& buffer, bool high = false) {
     Extent& extent = buffer.extent;
     if (has_its_place(buffer)) return;
-    extent.offset = arenas_[static_cast<size_t>(extent.tier)].take(
-        extent.bytes, buffer.moved ? kMovedAlignment : GapAllocator::kAlignment);
-    if (extent.tier == Tier::host) counter_.add(buffer, 1);
+    GapAllocator& arena = arenas_[static_cast<size_t>(extent.tier)];
+    const std::int64_t alignment = buffer.moved ? kMovedAlignment : GapAllocator::kAlignment;
+    extent.offset = high && extent.tier == Tier::host ? arena.take_high(extent.bytes, alignment)
+                                                      : arena.take(extent.bytes, alignment);
+    if (extent.tier == Tier::host) counter_->add(buffer, 1);
   }
 
   void give(const Buffer& buffer) {
     const Extent& extent = buffer.extent;
     if (has_its_place(buffer)) return;
     arenas_[static_cast<size_t>(extent.tier)].give(extent.offset, extent.bytes);
-    if (extent.tier == Tier::host) counter_.add(buffer, -1);
+    if (extent.tier == Tier::host) counter_->add(buffer, -1);
   }
 
   Plan& plan_;
-  KindCounter counter_;
+  std::optional<KindCounter> counter_;
   std::array<GapAllocator, kTierCount> arenas_;
   static constexpr int kNever = -1;
   std::vector<int> first_, last_;  // per buffer: tasks that use it; kNever where it always lives

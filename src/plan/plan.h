@@ -91,7 +91,7 @@ enum class TaskKind {
   write,             // and back
   publish,           // what was written to one store group becomes what is read
   seal,              // the log is whole: from here on the step can be redone
-  commit,            // all groups have been published: the log is free for the next step
+  commit,            // all groups have been published: the step is durable, its log is free
 };
 const char* name_of(TaskKind kind);
 
@@ -107,6 +107,7 @@ struct Task {
   // backward: per parameter gradient, whether it adds to what earlier tasks of the step left.
   std::vector<char> accumulate;
   SmallVector<int, 2> after;    // tasks that must have ended; same-resource order is implied
+  int after_previous = -1;      // the same of the run before, where the plan carries: a disk_write
   BufferIds reads, writes;      // buffers; a buffer updated in place is in both
   double flops = 0, bytes = 0;  // work, for predictions and the trace
   double seconds = 0;  // on a machine with nothing beside it; 0 where nobody priced the plan
@@ -161,6 +162,9 @@ struct Plan {
   std::int64_t scratch_bytes = 0;  // file
   std::int64_t store_bytes = 0;    // one copy of the durable state; 0: the run keeps no store
   std::int64_t log_bytes = 0;      // 0: the store has two slots, and no log
+  // Of runs one after the other, the last writes of each may go on while the next one computes;
+  // what it wrote is committed there, by the first task on disk_write.
+  bool carries = false;
 
   // bindings[microbatch][call]; inference has one microbatch.
   std::vector<std::vector<CallBinding>> bindings;

@@ -34,6 +34,10 @@ class Planner {
 
   Plan run() {
     parameters_.add_persistent();
+    if (updates_ && may_carry()) {
+      plan_.carries = request_.detail != PlanDetail::places;  // which takes no more room
+      tasks_.lead({.kind = TaskKind::commit});
+    }
     if (updates_) add_scalars();
     for (int m = 0; m < microbatches_; ++m) add_values();
     if (only_updates())
@@ -56,6 +60,11 @@ class Planner {
  private:
   bool only_updates() const {
     return request_.part == StepPart::end || request_.part == StepPart::redo;
+  }
+  // Where every step leaves its state in the store, and nothing else for the next one.
+  bool may_carry() const {
+    const PlanKnobs& knobs = request_.knobs;
+    return knobs.durable && !knobs.ring && !knobs.deferred() && request_.part == StepPart::whole;
   }
   int call_count() const { return static_cast<int>(program_.calls.size()); }
   const Call& call(int c) const { return program_.calls[static_cast<size_t>(c)]; }

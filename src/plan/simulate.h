@@ -25,8 +25,8 @@ struct SimulatedMachine {
 };
 
 struct Simulation {
-  std::vector<TaskTime> tasks;  // in the order of Plan::tasks
-  double seconds = 0;           // of the step: when the last task ends
+  std::vector<TaskTime> tasks;  // in the order of Plan::tasks; what is carried ends after the step
+  double seconds = 0;           // of the step: when the last task ends that is not carried
   PerResource<double> busy{};   // seconds in which the resource has a task
   // Seconds of the step that each resource decides: walking back from the last task, always to the
   // one it waited for.
@@ -37,7 +37,8 @@ struct Simulation {
 };
 
 // One worker per resource takes its tasks in the plan's order and waits for `after`, as the
-// executor does. Deterministic; O(tasks + dependencies). Throws Internal when a task waits for one
+// executor does; where the plan carries, beside what a step before it has left. Deterministic;
+// O(tasks + dependencies). Throws Internal when a task waits for one
 // that does not exist or can never end.
 Simulation simulate(const Plan& plan, const SimulatedMachine& machine);
 

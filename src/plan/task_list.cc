@@ -1,6 +1,7 @@
 #include "plan/task_list.h"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <utility>
 
@@ -27,6 +28,11 @@ Task TaskList::moving(TaskKind kind, std::span<const Move> moves) const {
   sort_out_doubles(task.writes);
   if (with_moves_) task.moves.assign(moves.begin(), moves.end());
   return task;
+}
+
+void TaskList::lead(Task task) {
+  task.resource = Resource::disk_write;
+  leading_.push_back(std::move(task));
 }
 
 int TaskList::add(Task task) {
@@ -88,6 +94,25 @@ std::vector<int> TaskList::hold_written(const Plan& plan, std::int64_t write_beh
   return hold;
 }
 
+// The last ones until the end, as many as find RAM free until then: the next run begins with little
+// of its own, and the disk goes on beside it.
+void TaskList::hold_last_written(const Plan& plan, double fill_bytes,
+                                 std::vector<int>& hold) const {
+  std::vector<double> used = bytes_in_use(plan, hold);
+  for (auto write = writes_.rbegin(); write != writes_.rend(); ++write)
+    for (int id : write->task.reads) {
+      const auto b = static_cast<size_t>(id);
+      const Buffer& buffer = plan.buffers[b];
+      if (buffer.extent.tier != Tier::host || buffer.persistent || hold[b] >= next()) continue;
+      const auto first = used.begin() + hold[b] + 1;
+      const auto bytes = static_cast<double>(whole_pages(buffer.extent.bytes));
+      if (std::any_of(first, used.end(), [&](double at) { return at + bytes > fill_bytes; }))
+        return;
+      std::for_each(first, used.end(), [&](double& at) { at += bytes; });
+      hold[b] = next();
+    }
+}
+
 // Of RAM at each position.
 std::vector<double> TaskList::bytes_in_use(const Plan& plan, const std::vector<int>& hold) const {
   constexpr int kNever = -1;
@@ -121,7 +146,8 @@ std::vector<double> TaskList::bytes_in_use(const Plan& plan, const std::vector<i
 
 // Returns the number of the task at each position.
 std::vector<int> TaskList::list_tasks(Plan& plan) {
-  plan.tasks.reserve(tasks_.size() + reads_.size() + writes_.size());
+  plan.tasks.reserve(leading_.size() + tasks_.size() + reads_.size() + writes_.size());
+  std::move(leading_.begin(), leading_.end(), std::back_inserter(plan.tasks));
   std::vector<int> number;
   number.reserve(tasks_.size() + 1);
   auto read = reads_.begin();
@@ -147,6 +173,7 @@ std::vector<int> TaskList::emit(Plan& plan, const Window& window) {
     for (size_t s = 0; s < limits.size(); ++s)
       limits[s] += std::max(static_cast<double>(window.fill_bytes) - used[s], 0.0);
     issue_reads(limits);
+    if (plan.carries) hold_last_written(plan, static_cast<double>(window.fill_bytes), hold);
   }
   const std::vector<int> number = list_tasks(plan);
   for (int& until : hold)

@@ -13,7 +13,8 @@ namespace outsize {
 struct Window {
   std::int64_t read_ahead_bytes = 0;    // read and not yet used
   std::int64_t write_behind_bytes = 0;  // not yet written while later work goes on
-  // Where less RAM than this is in use, reads run further ahead. 0: nowhere.
+  // Where less RAM than this is in use, reads run further ahead, and in a plan that carries the
+  // last writes lag further behind. 0: nowhere.
   std::int64_t fill_bytes = 0;
 };
 
@@ -22,6 +23,8 @@ class TaskList {
   // Without `with_moves` tasks name the buffers that they move, no more.
   explicit TaskList(bool with_moves = true) : with_moves_(with_moves) {}
 
+  // Before all others, on disk_write.
+  void lead(Task task);
   // Position that the next task gets.
   int next() const { return static_cast<int>(tasks_.size()); }
   int add(Task task);
@@ -50,10 +53,12 @@ class TaskList {
   Task moving(TaskKind kind, std::span<const Move> moves) const;
   void issue_reads(const std::vector<double>& limits);
   std::vector<int> hold_written(const Plan& plan, std::int64_t write_behind_bytes) const;
+  void hold_last_written(const Plan& plan, double fill_bytes, std::vector<int>& hold) const;
   std::vector<double> bytes_in_use(const Plan& plan, const std::vector<int>& hold) const;
   std::vector<int> list_tasks(Plan& plan);
 
   bool with_moves_;
+  std::vector<Task> leading_;
   std::vector<Task> tasks_;    // by position
   std::vector<Read> reads_;    // in the order of positions, as are
   std::vector<Write> writes_;  // these

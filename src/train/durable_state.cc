@@ -238,6 +238,23 @@ void DurableState::read_residents(char* arena) {
 }
 
 void DurableState::commit(std::int64_t step, std::string_view blob) {
+  handed_over_ = false;
+  write_commit(step, blob);
+}
+
+void DurableState::hand_over(std::int64_t step, std::string_view blob) {
+  next_step_ = step;
+  next_blob_ = blob;
+  handed_over_ = true;
+}
+
+void DurableState::commit_handed_over() {
+  if (!handed_over_) return;
+  write_commit(next_step_, next_blob_);
+  handed_over_ = false;
+}
+
+void DurableState::write_commit(std::int64_t step, std::string_view blob) {
   const StoreStatus status =
       store_->commit(step, {reinterpret_cast<const std::byte*>(blob.data()), blob.size()});
   if (!status.ok()) throw store_->error(status);

@@ -2,6 +2,7 @@
 // they are filled at the start.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -59,6 +60,10 @@ class DurableState {
   void read_residents(char* arena);
   // Makes the step the one to go on from. Throws Io.
   void commit(std::int64_t step, std::string_view blob);
+  // The same later, in a lane, by commit_handed_over; commit() is in place of it. One at a time.
+  void hand_over(std::int64_t step, std::string_view blob);
+  bool has_handed_over() const { return handed_over_; }
+  void commit_handed_over();  // Nothing where nothing was. Throws Io.
   // Ring, the log being whole: from here on a crash within the step is mended from the log. The
   // step is that of the updates. Throws Io.
   void seal(const PendingUpdates& updates, std::string_view blob);
@@ -68,6 +73,7 @@ class DurableState {
  private:
   void check_layout(const StoreLayout& expected) const;
   void read_whole(const StorePart& part, char* memory);
+  void write_commit(std::int64_t step, std::string_view blob);
 
   const Program& program_;
   const Plan& plan_;
@@ -76,6 +82,9 @@ class DurableState {
   std::unique_ptr<StateStore> store_;
   std::shared_ptr<DiskTiers> tiers_;
   std::string sealed_blob_;  // kept, so that its memory is taken once
+  std::int64_t next_step_ = 0;
+  std::string next_blob_;
+  std::atomic<bool> handed_over_{false};  // from here on these two are the lane's
 };
 
 }  // namespace outsize

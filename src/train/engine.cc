@@ -266,7 +266,12 @@ void TrainingEngine::connect(Executor& executor) {
   executor.seal = [this, &executor] {
     durable_->seal(executor.pending(), record ? record(loss()) : std::string());
   };
-  executor.commit = [this] { durable_->commit_sealed(); };
+  executor.commit = [this] {
+    if (plan_.carries)
+      durable_->commit_handed_over();
+    else
+      durable_->commit_sealed();
+  };
 }
 
 std::optional<std::int64_t> TrainingEngine::stored_step() const {
@@ -280,7 +285,12 @@ std::string TrainingEngine::stored_blob() const {
   return half ? half->blob : durable_->blob();
 }
 
+void TrainingEngine::settle() {
+  if (executor_) executor_->settle();
+}
+
 void TrainingEngine::restore() {
+  settle();
   durable_->read_residents(arena_->data());
   if (const auto half = durable_->half_step())
     Executor(*compiled_, redo_plan_, arena_, UpdateSetup{rule_.get(), specs_}, durable_->tiers())
@@ -288,7 +298,17 @@ void TrainingEngine::restore() {
 }
 
 void TrainingEngine::commit(std::int64_t step, std::string_view blob) {
+  settle();
   if (durable_->step() != step) durable_->commit(step, blob);
+}
+
+void TrainingEngine::commit_with_next(std::int64_t step, std::string_view blob) {
+  if (!plan_.carries) {
+    commit(step, blob);
+    return;
+  }
+  if (durable_->has_handed_over()) settle();  // the disk is a whole step behind
+  durable_->hand_over(step, blob);
 }
 
 void TrainingEngine::import(const std::string& checkpoint) {
@@ -372,6 +392,7 @@ void TrainingEngine::finish_updates() {
 }
 
 void TrainingEngine::evaluate(const Batch& batch, EvaluationTotals& totals) {
+  settle();
   write_batch(*evaluator_, evaluation_program_, 0, batch);
   evaluator_->run({});
   totals.loss_sum += read_loss(*evaluator_, 0);

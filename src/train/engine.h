@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "costs/cost_model.h"
@@ -108,6 +109,9 @@ class TrainingEngine {
   // plan that defers updates and keeps a log commits a step within the next one, with the bytes
   // of `record`. Throws Io.
   void commit(std::int64_t step, std::string_view blob);
+  // The same of the step that was made last, where the plan carries within the next one, which then
+  // need not wait for its last writes.
+  void commit_with_next(std::int64_t step, std::string_view blob);
   // With a log: the caller's bytes for the step that is about to be made, from its loss; called in
   // a lane. Absent: none.
   std::function<std::string(double loss)> record;
@@ -121,6 +125,8 @@ class TrainingEngine {
   // No update waits any more: call before evaluation, and before state() and commit of the step.
   void finish_updates();
   bool updates_wait() const { return pending_.has_value(); }
+  // Nothing is under way any more: call before looking at the executor's times.
+  void settle();
   // Adds one batch to the totals; weights do not change.
   void evaluate(const Batch& batch, EvaluationTotals& totals);
 

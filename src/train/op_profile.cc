@@ -182,7 +182,10 @@ std::map<std::string, double> seconds_by_op(const Executor& executor) {
 
 std::string describe_step(const Executor& executor, const FloorRates& rates) {
   const std::vector<ProfileRow> rows = profile_step(executor, rates);
-  const double step = executor.times().back().end_seconds;
+  double step = 0;  // what is written after it is not the step's
+  for (size_t t = 0; t < executor.plan().tasks.size(); ++t)
+    if (executor.plan().tasks[t].resource == Resource::cpu)
+      step = std::max(step, executor.times()[t].end_seconds);
   return tasks_table(executor, rates.gemm_gflops) + "\n" + ops_table(merged_by_name(rows), step) +
          fmt::format("Floors: {:.0f} GFLOP/s of matrix products, {:.1f} GB/s of RAM, the larger.\n",
                      rates.gemm_gflops, rates.ram_gb_per_second) +

@@ -95,10 +95,12 @@ Batch RandomRun::random_batch(std::int64_t rows, std::uint64_t stream) const {
 }
 
 double RandomRun::step() {
+  const bool carries = engine_->plan().carries;
+  if (carries && steps_ > 0) engine_->commit_with_next(steps_, "");
   const double loss =
       engine_->step(batches_, targets_, {.step = ++steps_, .lr = 1e-4, .clip = options_.clip});
   const std::int64_t finished = engine_->updates_wait() ? steps_ - 1 : steps_;
-  if (engine_->durable() && finished > 0) engine_->commit(finished, "");
+  if (engine_->durable() && !carries && finished > 0) engine_->commit(finished, "");
   return loss;
 }
 

@@ -38,7 +38,8 @@ class RandomRun {
   RandomRun(const RandomRun&) = delete;
   RandomRun& operator=(const RandomRun&) = delete;
 
-  // One update; the loss. The first touches fresh pages: leave it out of a measurement.
+  // One update; the loss. The first touches fresh pages: leave it out of a measurement. Where the
+  // plan carries, what the step before has left is in it, and what it leaves is not.
   double step();
   // From the next step on one position in so many has a target.
   void set_target_every(std::int64_t every);

@@ -300,7 +300,7 @@ class TrainingRun {
     if (engine_->updates_wait())
       metrics_->sync();
     else
-      commit_waiting();
+      commit_waiting(/*with_next_step=*/true);
     measure(engine_->step(microbatches_, targets,
                           {.step = step_ + 1, .lr = lr, .clip = config_.train.clip}));
     commit_waiting();
@@ -317,10 +317,14 @@ class TrainingRun {
   }
 
   // The waiting step is durable once its updates are made and its lines are written.
-  void commit_waiting() {
+  void commit_waiting(bool with_next_step = false) {
     if (!waiting_) return;
     metrics_->sync();  // a loss of power must not leave a hole in the lines
-    engine_->commit(waiting_->step, to_text({*waiting_, std::nullopt}));
+    const std::string text = to_text({*waiting_, std::nullopt});
+    if (with_next_step)
+      engine_->commit_with_next(waiting_->step, text);
+    else
+      engine_->commit(waiting_->step, text);
     waiting_.reset();
   }
 
@@ -348,6 +352,7 @@ class TrainingRun {
 
   void write_trace() {
     if (trace_path_.empty()) return;
+    engine_->settle();
     const auto& times = engine_->executor().times();
     const bool ran = !times.empty() && times.back().end_seconds > 0;
     std::optional<Simulation> foretold;

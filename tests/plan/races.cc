@@ -8,9 +8,18 @@
 namespace outsize::testing_plan {
 namespace {
 
+size_t task_count(const Plan& plan) {
+  return plan.tasks.size() * (plan.carries ? 2 : 1);
+}
+
+// Those of a second run come after those of the first.
+const Task& task_at(const Plan& plan, size_t number) {
+  return plan.tasks[number % plan.tasks.size()];
+}
+
 // before[b][a]: task a has certainly ended when task b starts.
 std::vector<std::vector<bool>> closure(const Plan& plan) {
-  const size_t count = plan.tasks.size();
+  const size_t count = task_count(plan), once = plan.tasks.size();
   std::vector<std::vector<bool>> before(count, std::vector<bool>(count, false));
   for (size_t b = 0; b < count; ++b) {
     const auto learn = [&](size_t a) {
@@ -18,12 +27,18 @@ std::vector<std::vector<bool>> closure(const Plan& plan) {
       for (size_t i = 0; i < a; ++i)
         if (before[a][i]) before[b][i] = true;
     };
+    const Task& task = task_at(plan, b);
     for (size_t a = b; a-- > 0;)
-      if (plan.tasks[a].resource == plan.tasks[b].resource) {
+      if (task_at(plan, a).resource == task.resource) {
         learn(a);
         break;
       }
-    for (int a : plan.tasks[b].after) learn(static_cast<size_t>(a));
+    const bool second = b >= once;
+    for (int a : task.after) learn(static_cast<size_t>(a) + (second ? once : 0));
+    if (!second) continue;
+    for (size_t a = 0; a < once; ++a)
+      if (plan.tasks[a].resource != Resource::disk_write) learn(a);
+    if (task.after_previous >= 0) learn(static_cast<size_t>(task.after_previous));
   }
   return before;
 }
@@ -46,10 +61,10 @@ bool conflict(const Plan& plan, std::span<const int> writes, std::span<const int
 
 std::optional<std::string> find_race(const Plan& plan) {
   const auto before = closure(plan);
-  for (size_t b = 0; b < plan.tasks.size(); ++b)
+  for (size_t b = 0; b < task_count(plan); ++b)
     for (size_t a = 0; a < b; ++a) {
       if (before[b][a]) continue;
-      const Task &one = plan.tasks[a], &other = plan.tasks[b];
+      const Task &one = task_at(plan, a), &other = task_at(plan, b);
       if (conflict(plan, one.writes, other.reads) || conflict(plan, one.writes, other.writes) ||
           conflict(plan, other.writes, one.reads))
         return fmt::format("tasks {} ({}) and {} ({})", a, name_of(one.kind), b,

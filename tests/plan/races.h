@@ -1,6 +1,6 @@
 // An oracle for dependencies that shares nothing with planner and checker: which pairs of tasks may
 // run at the same time, by the transitive closure of order and dependencies, and whether any such
-// pair touches the same bytes. Quadratic; for small plans.
+// pair touches the same bytes. Of a plan that carries, over two runs. Quadratic; for small plans.
 #pragma once
 
 #include <optional>

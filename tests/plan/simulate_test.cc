@@ -150,6 +150,26 @@ TEST(Simulate, AHandWorkedCase) {
   EXPECT_NEAR(result.critical[2], 0.5, 1e-12);
 }
 
+TEST(Simulate, WhatIsCarriedRunsBesideTheNextStep) {
+  Plan plan;
+  plan.tasks = {make_task(Resource::disk_write, 0.25), make_task(Resource::cpu, 2),
+                make_task(Resource::cpu, 1), make_task(Resource::disk_write, 1.5, {2})};
+  EXPECT_DOUBLE_EQ(simulate(plan, {}).seconds, 4.5);
+  plan.carries = true;
+  Simulation step = simulate(plan, {});
+  EXPECT_DOUBLE_EQ(step.seconds, 3);
+  EXPECT_EQ(step.limit, Resource::cpu);
+  EXPECT_DOUBLE_EQ(step.busy[0], 3);
+  EXPECT_DOUBLE_EQ(step.busy[2], 1.75);
+  EXPECT_DOUBLE_EQ(step.tasks[0].start_seconds, 1.5);  // behind what the step before has left
+  EXPECT_DOUBLE_EQ(step.tasks[3].end_seconds, 4.5);
+  plan.tasks[1].after_previous = 3;
+  step = simulate(plan, {});
+  EXPECT_DOUBLE_EQ(step.seconds, 4.5);
+  EXPECT_DOUBLE_EQ(step.critical[0] + step.critical[2], 4.5);
+  EXPECT_DOUBLE_EQ(step.critical[2], 1.5);
+}
+
 TEST(Simulate, TransfersWithoutSecondsTakeTheMachinesRate) {
   Plan plan;
   plan.tasks = {make_task(Resource::disk_read, 0)};

@@ -158,6 +158,54 @@ TEST(StreamedPlans, MissingDependenciesAreFound) {
   EXPECT_EQ(caught, harmful);
 }
 
+// The same of what waits for the run before.
+TEST(StreamedPlans, MissingDependenciesOnTheRunBeforeAreFound) {
+  int harmful = 0, caught = 0, harmless = 0;
+  for (std::uint64_t seed = 0; harmful < 500; ++seed) {
+    Dice dice(seed + 5000000);
+    auto made = random_plan(seed, dice);
+    if (!made) continue;
+    Plan& plan = *made;
+    std::vector<size_t> waiting;
+    for (size_t t = 0; t < plan.tasks.size(); ++t)
+      if (plan.tasks[t].after_previous >= 0) waiting.push_back(t);
+    if (waiting.empty()) continue;
+    plan.tasks[dice.pick(waiting)].after_previous = -1;
+    const bool races = find_race(plan).has_value();
+    harmful += races;
+    harmless += !races;
+    caught += races && !accepts(plan);
+    if (!races) {
+      EXPECT_TRUE(accepts(plan)) << "seed " << seed << ": nothing is wrong with it";
+    }
+  }
+  std::printf("dropped dependencies on the run before: %d harmful, %d caught; %d harmless\n",
+              harmful, caught, harmless);
+  EXPECT_EQ(caught, harmful);
+}
+
+// What a run leaves must be committed before the next one writes to the store.
+TEST(StreamedPlans, ThatCarryCommitFirst) {
+  int carrying = 0;
+  for (std::uint64_t seed = 0; carrying < 20; ++seed) {
+    Dice dice(seed + 7000000);
+    auto made = random_plan(seed, dice);
+    if (!made || !made->carries) continue;
+    ++carrying;
+    const auto commit = std::find_if(made->tasks.begin(), made->tasks.end(), [](const Task& task) {
+      return task.kind == TaskKind::commit;
+    });
+    ASSERT_NE(commit, made->tasks.end());
+    EXPECT_TRUE(accepts(*made));
+    Plan without = *made;
+    without.tasks[static_cast<size_t>(commit - made->tasks.begin())].kind = TaskKind::publish;
+    EXPECT_FALSE(accepts(without)) << "seed " << seed;
+    Plan alone = *made;
+    alone.carries = false;
+    EXPECT_FALSE(accepts(alone)) << "seed " << seed;
+  }
+}
+
 // A buffer somewhere else: found whenever it then shares bytes with a task that may run meanwhile.
 TEST(StreamedPlans, MovedExtentsAreFound) {
   int harmful = 0, caught = 0;
@@ -189,10 +237,13 @@ TEST(StreamedPlans, SwappedTasksAreFound) {
     const auto t =
         static_cast<size_t>(dice.between(0, static_cast<std::int64_t>(plan.tasks.size()) - 2));
     std::swap(plan.tasks[t], plan.tasks[t + 1]);
+    const auto renumber = [t](int& earlier) {
+      if (earlier == static_cast<int>(t) || earlier == static_cast<int>(t) + 1)
+        earlier = static_cast<int>(2 * t + 1) - earlier;
+    };
+    for (Task& task : plan.tasks) renumber(task.after_previous);
     for (Task& task : plan.tasks)
-      for (int& earlier : task.after)
-        if (earlier == static_cast<int>(t) || earlier == static_cast<int>(t) + 1)
-          earlier = static_cast<int>(2 * t + 1) - earlier;
+      for (int& earlier : task.after) renumber(earlier);
     const auto& first = plan.tasks[t];
     const bool reads_ahead = std::any_of(first.reads.begin(), first.reads.end(), [&](int id) {
       const auto& writes = plan.tasks[t + 1].writes;

@@ -63,7 +63,12 @@ void Training::run(TrainingEngine& engine, std::int64_t from, std::int64_t to, R
     if (between) between(engine);
     step(engine, number, result);
     if (earlier_waits) engine.commit(number - 1, "blob");
-    if (engine.updates_wait() && number < to && number != 3) continue;  // not all wait
+    const bool goes_on = number < to && number != 3;  // not always
+    if (engine.updates_wait() && goes_on) continue;
+    if (engine.plan().carries && goes_on) {
+      engine.commit_with_next(number, "blob");
+      continue;
+    }
     engine.finish_updates();
     if (engine.durable()) engine.commit(number, "blob");
     if (between) between(engine);

@@ -93,6 +93,7 @@ void poison_the_dead(TrainingEngine& engine) {
 }
 
 void poison_the_free(TrainingEngine& engine) {
+  engine.settle();  // what is still written is not free
   std::vector<char> keep(static_cast<size_t>(engine.arena_bytes()), 0);
   char* arena = nullptr;
   for (const Executor* executor : engine.executors()) {

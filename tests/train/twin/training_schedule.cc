@@ -269,7 +269,11 @@ class TrainingSchedule {
       waiting.reset();
     };
     while (step < kSteps) {
-      if (!engine->updates_wait()) commit_waiting();
+      if (!engine->updates_wait() && waiting) {
+        engine->commit_with_next(*waiting, fmt::format("step {}", *waiting));
+        acknowledged_ = *waiting - (engine->plan().carries ? 1 : 0);  // what was handed over before
+        waiting.reset();
+      }
       const Batch& batch = reference_.batch;
       engine->record = [step](double) { return fmt::format("step {}", step + 1); };
       const double loss = engine->step({&batch, 1}, batch.target_tokens, reference_.args(step + 1));
