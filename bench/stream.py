@@ -3,7 +3,8 @@
 
 Every round runs each budget of each shape once. `foretold` comes from a machine file, which is
 measured first unless one is given, the shapes' own ops with it. Medians over rounds; lowest and
-highest in brackets.
+highest in brackets. `× its floor`: the larger of what it owes to products and to the disk, at rates
+measured with both at work together, right after the steps.
 
 Usage: bench/stream.py [--outsize PROGRAM] [--folder DISK] [--machine FILE] [--rounds 3]
                        [--steps 1] [--clip 1] [--only WORD ...] [--smoke]
@@ -32,7 +33,7 @@ def run(args, config, batch, length, budget, machine):
                "--json"]
     if machine:
         command += ["--machine", machine]
-    return last_json(command + (["--memory", budget] if budget else []))
+    return last_json(command + (["--memory", budget, "--floors"] if budget else []))
 
 
 def row(name, budget, runs, resident):
@@ -42,8 +43,12 @@ def row(name, budget, runs, resident):
     ratio = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in zip(runs, resident)]
     seconds = [r["step_seconds"] for r in runs]
     foretold = last["predicted_seconds"]
+    floors = [r["floors"] for r in runs if "floors" in r]
+    above = [r["step_seconds"] / max(f["compute_seconds"], f["transfer_seconds"])
+             for r, f in zip(runs, floors)]
     print(f"| {name} | {budget or 'none'} | {plan} | {spread(seconds, '.2f')} "
           f"| {f'{foretold:.2f}' if foretold else ''} | {spread(share, '.2f')} "
+          f"| {spread(above, '.2f') if above else ''} "
           f"| {spread(ratio, '.2f') if resident else ''} "
           f"| {max(r['peak_rss_bytes'] for r in runs) / 2**30:.2f} "
           f"| {last['streams']['read_bytes_per_step'] / 1e9:.1f} "
@@ -85,8 +90,8 @@ def main():
                     results.setdefault((name, budget), []).append(
                         run(args, config, batch, length, budget, machine))
     print("| shape | budget | plan | s per step | foretold | share of GEMM rate "
-          "| of the speed in RAM | peak RSS GiB | GB read | GB written |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+          "| × its floor | of the speed in RAM | peak RSS GiB | GB read | GB written |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for (name, budget), runs in results.items():
         row(name, budget, runs, results.get((name, None), []))
 

@@ -13,6 +13,7 @@
 #include "core/parallel.h"
 #include "costs/cost_model.h"
 #include "costs/product_rate.h"
+#include "machine/disk_rate.h"
 #include "machine/gemm_rate.h"
 #include "machine/machine_file.h"
 #include "machine/ram_rate.h"
@@ -31,7 +32,7 @@ struct BenchOptions {
   RandomRunOptions run;
   int steps = 5;
   std::string machine = "machine.json", memory, trace;
-  bool json = false, profile = false;
+  bool json = false, profile = false, floors = false;
 };
 
 double median(std::vector<double> values) {
@@ -46,6 +47,23 @@ FloorRates floor_rates(const BenchOptions& options, double gemm_gflops) {
           std::max({ram.read_gb_per_second.median, ram.copy_gb_per_second.median,
                     ram.triad_gb_per_second.median}),
           1.0 / static_cast<double>(options.run.target_every)};
+}
+
+// What the step would take by its FLOPs or by its traffic alone, with products, reads and writes
+// at the rates that they reach when all three go on at once.
+nlohmann::json floors(const BenchOptions& options, RandomRun& run, const nlohmann::json& step) {
+  constexpr double kSeconds = 3;
+  const auto products = [&](double seconds) { return measure_gemm_gflops(run.dtype(), seconds); };
+  const RatesTogether rates = measure_together(options.run.folder, products, kSeconds);
+  const auto& streams = step["streams"];
+  const double read = streams["read_bytes_per_step"].get<double>() / 1e9;
+  const double written = streams["written_bytes_per_step"].get<double>() / 1e9;
+  return {{"gemm_gflops", rates.gflops},
+          {"read_gb_per_second", rates.read_gb_per_second},
+          {"write_gb_per_second", rates.write_gb_per_second},
+          {"compute_seconds", run.engine().model_flops() / rates.gflops / 1e9},
+          {"transfer_seconds",
+           std::max(read / rates.read_gb_per_second, written / rates.write_gb_per_second)}};
 }
 
 void bench_step(const BenchOptions& options) {
@@ -95,6 +113,7 @@ void bench_step(const BenchOptions& options) {
     rates = floor_rates(options, rate);
     result["product_gflops"] = ProductRate(run.dtype()).gflops(kProductSeconds);
   }
+  if (options.floors) result["floors"] = floors(options, run, result);
   if (options.json) {
     if (rates) {
       result["ram_gb_per_second"] = rates->ram_gb_per_second;
@@ -108,6 +127,12 @@ void bench_step(const BenchOptions& options) {
         tokens / step_seconds, step_seconds, result["step_seconds_min"].get<double>(),
         result["step_seconds_max"].get<double>(), model_gflops / rate, rate,
         result["peak_rss_bytes"].get<double>() / (1 << 30));
+    if (options.floors)
+      fmt::print(
+          "With products and disk at work together it owes {:.3f} s to products, {:.3f} s to "
+          "the disk.\n",
+          result["floors"]["compute_seconds"].get<double>(),
+          result["floors"]["transfer_seconds"].get<double>());
     if (rates)
       fmt::print("\n{}\nProducts as steps run them, 2,048 a side: {:.0f} GFLOP/s.\n",
                  describe_step(engine.executor(), *rates), result["product_gflops"].get<double>());
@@ -162,6 +187,10 @@ void add_bench_command(CLI::App& app) {
   step->add_option("--memory", options->memory,
                    "RAM for the process (4GiB); the rest goes to disk");
   step->add_option("--folder", options->run.folder, "Where what goes to disk lies meanwhile");
+  step->add_flag(
+          "--floors", options->floors,
+          "Measure products and the folder's disk together, and what the step owes to either")
+      ->needs("--folder");
   step->add_option("--store", options->run.store, "Layout of the state on disk; auto: by room")
       ->check(CLI::IsMember({"auto", "two_slots", "ring"}));
   step->add_option("--machine", options->run.machine, "Machine file to plan and foretell with");

@@ -34,6 +34,8 @@ DiskPoint* find_point(DiskMachine& disk, const char* kind, const Setting& settin
   return nullptr;
 }
 
+constexpr double kOverlap = 1.2;  // traffic goes on a little longer on both sides of products
+
 // Matrix products beside disk traffic, and the traffic's rate meanwhile.
 struct Together {
   double gflops = 0, gb_per_second = 0;
@@ -42,8 +44,6 @@ using Products = std::function<double(double seconds)>;
 
 Together run_together(const ProbeFile& file, DiskTraffic traffic, const Setting& setting,
                       const Products& products, double seconds) {
-  // A little longer on both sides than the products.
-  constexpr double kOverlap = 1.2;
   auto moved = std::async(std::launch::async, [&] {
     return file.run(traffic, setting.block_bytes, setting.depth, kOverlap * seconds);
   });
@@ -84,6 +84,19 @@ double factor(double alone, double beside) {
 }
 
 }  // namespace
+
+RatesTogether measure_together(const std::string& folder,
+                               const std::function<double(double seconds)>& products,
+                               double seconds) {
+  const DiskProbe probe;
+  const ProbeFile file(folder, probe.file_bytes);
+  auto moved = std::async(std::launch::async, [&] {
+    return run_both_ways(file, {kMainBlock, probe.depth}, kOverlap * seconds);
+  });
+  const double gflops = products(seconds);
+  const BothWays rates = moved.get();
+  return {gflops, rates.read, rates.write};
+}
 
 std::vector<std::string> disk_warnings(const DiskMachine& disk, const RamMachine& ram,
                                        double cached_share) {

@@ -30,6 +30,15 @@ DiskMachine measure_disk(const std::string& folder, const DiskProbe& probe = {},
 void measure_slowdown(const DiskProbe& probe, const std::function<double(double seconds)>& products,
                       Machine& machine);
 
+// Matrix products, reads and writes, all at the same time for `seconds`, by a temporary file in the
+// folder. Throws as measure_disk.
+struct RatesTogether {
+  double gflops = 0, read_gb_per_second = 0, write_gb_per_second = 0;
+};
+RatesTogether measure_together(const std::string& folder,
+                               const std::function<double(double seconds)>& products,
+                               double seconds);
+
 // What makes a disk's rates untrue or poor: memory posing as a disk, page cache, another computer,
 // slow hardware. `cached_share` as ProbeFile has it; RAM rates may be absent.
 std::vector<std::string> disk_warnings(const DiskMachine& disk, const RamMachine& ram,

@@ -35,7 +35,7 @@ class Planner {
   Plan run() {
     parameters_.add_persistent();
     if (updates_ && may_carry()) {
-      plan_.carries = request_.detail != PlanDetail::places;  // which takes no more room
+      plan_.carries = true;
       tasks_.lead({.kind = TaskKind::commit});
     }
     if (updates_) add_scalars();
@@ -51,6 +51,8 @@ class Planner {
     const std::vector<int> hold =
         tasks_.emit(plan_, {request_.knobs.read_ahead_bytes, request_.knobs.write_behind_bytes,
                             request_.knobs.fill_bytes});
+    if (request_.detail == PlanDetail::places)
+      plan_.carries = false;  // it takes the same room, wherever its last writes lie
     place_buffers(plan_, hold);
     if (request_.detail != PlanDetail::places) add_dependencies(plan_);
     check_budget();

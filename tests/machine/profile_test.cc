@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "machine/disk_rate.h"
 #include "machine/doctor.h"
 #include "machine/file_system.h"
 #include "machine/gemm_rate.h"
@@ -119,6 +120,19 @@ TEST(Disk, MeasuresAndLeavesNothing) {
   EXPECT_FALSE(disk.file_system.empty());
   EXPECT_GT(disk.free_bytes, 0);
   EXPECT_TRUE(std::filesystem::is_empty(folder.path));
+}
+
+TEST(Disk, IsMeasuredBesideProductsInBothDirections) {
+  const Folder folder;
+  double asked = 0;
+  const auto products = [&](double seconds) { return asked = seconds; };
+  const RatesTogether rates = measure_together(folder.path, products, 0.05);
+  EXPECT_EQ(asked, 0.05);
+  EXPECT_EQ(rates.gflops, 0.05);
+  EXPECT_GT(rates.read_gb_per_second, 0);
+  EXPECT_GT(rates.write_gb_per_second, 0);
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path));
+  EXPECT_THROW(measure_together("/nonexistent", products, 0.05), Error);
 }
 
 TEST(Disk, TmpfsIsCalledMemory) {
