@@ -247,7 +247,7 @@ void Executor::run_task(int t, std::uint64_t run) {
       seal();
       break;
     case TaskKind::commit:
-      commit();
+      commit(run);
       break;
   }
   times_[index].end_seconds = now();
@@ -267,7 +267,7 @@ void Executor::run(const StepArgs& args, const PendingUpdates& pending) {
 void Executor::start(const StepArgs& args) {
   args_ = args;
   scale_ = 1;
-  starts_[(lanes_->runs() + 1) % 2] = std::chrono::steady_clock::now();
+  starts_[(runs() + 1) % 2] = std::chrono::steady_clock::now();
   lanes_->run();
 }
 

@@ -71,6 +71,8 @@ class Executor {
   void run(const StepArgs& args);
   // Until nothing is under way any more. Throws as run().
   void settle() { lanes_->settle(); }
+  // How many there have been.
+  std::uint64_t runs() const { return lanes_->runs(); }
   // The same for plans whose updates are an earlier step's (StepPart::middle, end).
   void run(const StepArgs& args, const PendingUpdates& pending);
   // Of the last run's gradients, for updates in a later one.
@@ -91,7 +93,8 @@ class Executor {
   std::function<void(const Task&)> before_task, after_task;
   // What a seal or commit task does, called in its lane; plans with a log need both, those that
   // carry the second. In a seal pending() and gradient_norm() are those of the step.
-  std::function<void()> seal, commit;
+  std::function<void()> seal;
+  std::function<void(std::uint64_t run)> commit;  // runs(), where that one is at work
 
  private:
   struct Launch {

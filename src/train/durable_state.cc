@@ -238,20 +238,21 @@ void DurableState::read_residents(char* arena) {
 }
 
 void DurableState::commit(std::int64_t step, std::string_view blob) {
-  handed_over_ = false;
+  for (HandedOver& other : handed_over_) other.step = -1;
   write_commit(step, blob);
 }
 
-void DurableState::hand_over(std::int64_t step, std::string_view blob) {
-  next_step_ = step;
-  next_blob_ = blob;
-  handed_over_ = true;
+void DurableState::hand_over(std::uint64_t run, std::int64_t step, std::string_view blob) {
+  HandedOver& next = handed_over_[run % 2];
+  next.step = step;
+  next.blob = blob;
 }
 
-void DurableState::commit_handed_over() {
-  if (!handed_over_) return;
-  write_commit(next_step_, next_blob_);
-  handed_over_ = false;
+void DurableState::commit_handed_over(std::uint64_t run) {
+  HandedOver& own = handed_over_[run % 2];
+  if (own.step < 0) return;
+  write_commit(own.step, own.blob);
+  own.step = -1;
 }
 
 void DurableState::write_commit(std::int64_t step, std::string_view blob) {

@@ -2,7 +2,7 @@
 // they are filled at the start.
 #pragma once
 
-#include <atomic>
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -60,10 +60,11 @@ class DurableState {
   void read_residents(char* arena);
   // Makes the step the one to go on from. Throws Io.
   void commit(std::int64_t step, std::string_view blob);
-  // The same later, in a lane, by commit_handed_over; commit() is in place of it. One at a time.
-  void hand_over(std::int64_t step, std::string_view blob);
-  bool has_handed_over() const { return handed_over_; }
-  void commit_handed_over();  // Nothing where nothing was. Throws Io.
+  // The same later, in a lane, within the executor's run of that number and no other: one that is
+  // late with its own commit must not take this one. commit() is in place of it. Call it when the
+  // last run but one is through.
+  void hand_over(std::uint64_t run, std::int64_t step, std::string_view blob);
+  void commit_handed_over(std::uint64_t run);  // Nothing where nothing was. Throws Io.
   // Ring, the log being whole: from here on a crash within the step is mended from the log. The
   // step is that of the updates. Throws Io.
   void seal(const PendingUpdates& updates, std::string_view blob);
@@ -82,9 +83,11 @@ class DurableState {
   std::unique_ptr<StateStore> store_;
   std::shared_ptr<DiskTiers> tiers_;
   std::string sealed_blob_;  // kept, so that its memory is taken once
-  std::int64_t next_step_ = 0;
-  std::string next_blob_;
-  std::atomic<bool> handed_over_{false};  // from here on these two are the lane's
+  struct HandedOver {
+    std::int64_t step = -1;  // none
+    std::string blob;
+  };
+  std::array<HandedOver, 2> handed_over_;  // of runs, the last two in turn
 };
 
 }  // namespace outsize

@@ -266,9 +266,9 @@ void TrainingEngine::connect(Executor& executor) {
   executor.seal = [this, &executor] {
     durable_->seal(executor.pending(), record ? record(loss()) : std::string());
   };
-  executor.commit = [this] {
+  executor.commit = [this](std::uint64_t run) {
     if (plan_.carries)
-      durable_->commit_handed_over();
+      durable_->commit_handed_over(run);
     else
       durable_->commit_sealed();
   };
@@ -307,8 +307,7 @@ void TrainingEngine::commit_with_next(std::int64_t step, std::string_view blob) 
     commit(step, blob);
     return;
   }
-  if (durable_->has_handed_over()) settle();  // the disk is a whole step behind
-  durable_->hand_over(step, blob);
+  durable_->hand_over(executor_->runs() + 1, step, blob);
 }
 
 void TrainingEngine::import(const std::string& checkpoint) {
