@@ -63,10 +63,12 @@ class Planner {
   bool only_updates() const {
     return request_.part == StepPart::end || request_.part == StepPart::redo;
   }
-  // Where every step leaves its state in the store, and nothing else for the next one.
+  // Where every step leaves its state in the store, and nothing else for the next one. Updates
+  // after the norm could: little came of it, and it takes a third of the planning.
   bool may_carry() const {
     const PlanKnobs& knobs = request_.knobs;
-    return knobs.durable && !knobs.ring && !knobs.deferred() && request_.part == StepPart::whole;
+    return knobs.durable && !knobs.ring && knobs.updates == UpdateTime::with_backward &&
+           request_.part == StepPart::whole;
   }
   int call_count() const { return static_cast<int>(program_.calls.size()); }
   const Call& call(int c) const { return program_.calls[static_cast<size_t>(c)]; }
