@@ -48,6 +48,25 @@ TEST(Lanes, ARunEndsBeforeItsLastWrites) {
   EXPECT_EQ(lanes.runs(), 2u);
 }
 
+// Its commit is late, and must not take what is meant for the next run.
+TEST(Lanes, ATaskThatIsLateSaysWhichRunItIsOf) {
+  Plan plan = carrying_plan();
+  std::promise<void> disk;
+  std::shared_future<void> disk_is_free(disk.get_future());
+  std::atomic<std::uint64_t> late{0};
+  Lanes lanes(plan, [&](int task, std::uint64_t run) {
+    if (task != commit || late != 0) return;
+    disk_is_free.wait();
+    late = run;
+  });
+  lanes.run();
+  EXPECT_EQ(late, 0u);
+  disk.set_value();
+  lanes.run();
+  lanes.settle();
+  EXPECT_EQ(late, 1u);
+}
+
 // Whether it has failed before the next run begins, or within it.
 TEST(Lanes, AFailureOfTheLastWritesComesOutLaterAndCommitsNothing) {
   for (const bool at_once : {true, false}) {
