@@ -306,8 +306,7 @@ class Search {
     for (const std::int64_t percent : {100, 95, 85, 70}) {
       request_.knobs.fill_bytes = request_.budget_bytes / 100 * percent;
       std::optional<Plan> filled = try_plan();
-      if (!filled || !parts_fit()) continue;
-      if (seconds_of(*filled) >= before) continue;
+      if (!filled || seconds_of(*filled) >= before || !parts_fit()) continue;
       plan = std::move(*filled);
       return;
     }
