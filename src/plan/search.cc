@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <utility>
 
 #include "core/error.h"
+#include "core/parallel.h"
 #include "plan/levers.h"
 
 namespace outsize {
@@ -22,6 +25,7 @@ struct Way {
 // How far reads run ahead of their use, and how long what is written stays where it was; bytes.
 struct Windows {
   std::int64_t read = 0, write = 0;
+  bool operator==(const Windows&) const = default;
 };
 
 // Everything streamed: where the choice of what stays in RAM begins.
@@ -111,17 +115,47 @@ class Search {
   }
 
   void keep(const std::string& name, const Plan& plan) {
-    const double seconds = seconds_of(plan);
+    keep({name, request_.knobs, seconds_of(plan), plan.arena_bytes});
+  }
+
+  void keep(const Candidate& found) {
     auto& candidates = result_.candidates;
-    const bool best = candidates.empty() || seconds < candidates.front().seconds;
+    const bool best = candidates.empty() || found.seconds < candidates.front().seconds;
     for (const Candidate& other : candidates) {
-      if (other.seconds == seconds && other.arena_bytes == plan.arena_bytes) return;
-      if (other.name == name && other.seconds <= seconds) return;
+      if (other.seconds == found.seconds && other.arena_bytes == found.arena_bytes) return;
+      if (other.name == found.name && other.seconds <= found.seconds) return;
     }
-    std::erase_if(candidates, [&](const Candidate& other) { return other.name == name; });
-    if (best) best_part_ = request_.part;
-    candidates.insert(best ? candidates.begin() : candidates.end(),
-                      {name, request_.knobs, seconds, plan.arena_bytes});
+    std::erase_if(candidates, [&](const Candidate& other) { return other.name == found.name; });
+    candidates.insert(best ? candidates.begin() : candidates.end(), found);
+  }
+
+  // Calls work(search, i) for each i below `count` on a copy of this search, several at once, and
+  // takes over what they found in order: the same for any number of threads.
+  template <class Work>
+  void branch(size_t count, const Work& work) {
+    std::vector<Search> branches(count, *this);
+    for (Search& search : branches) search.result_ = {};
+    std::vector<std::exception_ptr> failures(count);
+    parallel_for(static_cast<std::int64_t>(count), 1, [&](std::int64_t begin, std::int64_t end) {
+      for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) try {
+          work(branches[i], i);
+        } catch (...) {
+          failures[i] = std::current_exception();
+        }
+    });
+    for (size_t i = 0; i < count; ++i) {
+      if (failures[i]) std::rethrow_exception(failures[i]);
+      take_over(branches[i]);
+    }
+  }
+
+  void take_over(const Search& branch) {
+    for (const Candidate& found : branch.result_.candidates) keep(found);
+    if (branch.smallest_bytes_ == 0) return;
+    if (smallest_bytes_ > 0 && smallest_bytes_ <= branch.smallest_bytes_) return;
+    smallest_bytes_ = branch.smallest_bytes_;
+    smallest_ = branch.smallest_;
+    smallest_part_ = branch.smallest_part_;
   }
 
   double seconds_of(const Plan& plan) const { return simulate(plan, options_.machine).seconds; }
@@ -169,22 +203,23 @@ class Search {
     for (const bool vertical : {true, false}) {
       if (deep() && !result_.candidates.empty()) break;
       if (!vertical && (one_microbatch || !can_be_horizontal(request_))) continue;
-      for (Start& start : promising(vertical)) {
-        start.seconds = try_start(start);
-        starts_.push_back(start);
-      }
+      std::vector<Start> starts = promising(vertical);
+      try_starts(starts);
+      starts_.insert(starts_.end(), starts.begin(), starts.end());
     }
   }
 
+  // Finds their seconds.
+  void try_starts(std::vector<Start>& starts) {
+    branch(starts.size(),
+           [&](Search& search, size_t i) { starts[i].seconds = search.try_start(starts[i]); });
+  }
+
   double try_start(const Start& start) {
-    const PlanKnobs before = request_.knobs;
     set_updates(start.updates);
     stream_all(start.vertical, start.way);
     set_windows(start.windows);
-    const double seconds = make_resident(start.way);
-    request_.knobs = before;
-    set_updates(before.updates);
-    return seconds;
+    return make_resident(start.way);
   }
 
   // The fastest again, with less or more of RAM for what is on its way: their windows were chosen
@@ -193,46 +228,80 @@ class Search {
     constexpr size_t kStarts = 2;
     std::stable_sort(starts_.begin(), starts_.end(), is_faster);
     starts_.resize(std::min(starts_.size(), kStarts));
-    for (Start& start : starts_) resize(start, 0.5, 0.5);
+    halve_windows();
     const auto best = std::min_element(starts_.begin(), starts_.end(), is_faster);
     if (best == starts_.end()) return;
-    for (const double by : {0.5, 2.0}) {
-      resize(*best, by, 1);
-      resize(*best, 1, by);
+    std::vector<Windows> tried{best->windows};
+    while (move_to_faster(*best, tried)) {
     }
   }
 
-  // By the factors again and again, as long as that is faster.
-  void resize(Start& start, double read, double write) {
-    while (resized_is_faster(start, read, write)) {
+  // Of all starts, as long as that is faster.
+  void halve_windows() {
+    std::vector<size_t> moving(starts_.size());
+    std::iota(moving.begin(), moving.end(), 0);
+    while (!moving.empty()) {
+      std::vector<Start> others;
+      for (const size_t i : moving) others.push_back(resized(starts_[i], {0.5, 0.5}));
+      try_starts(others);
+      std::vector<size_t> moved;
+      for (size_t i = 0; i < others.size(); ++i) {
+        Start& start = starts_[moving[i]];
+        if (!is_faster(others[i], start)) continue;
+        start = others[i];
+        moved.push_back(moving[i]);
+      }
+      moving = std::move(moved);
     }
   }
 
-  // Otherwise the start stays as it is.
-  bool resized_is_faster(Start& start, double read, double write) {
-    const auto times = [](std::int64_t bytes, double by) {
-      return std::max<std::int64_t>(static_cast<std::int64_t>(static_cast<double>(bytes) * by), 1);
+  struct Factors {
+    double read, write;
+  };
+
+  static Start resized(Start start, const Factors& by) {
+    const auto times = [](std::int64_t bytes, double factor) {
+      return std::max<std::int64_t>(static_cast<std::int64_t>(static_cast<double>(bytes) * factor),
+                                    1);
     };
-    Start other = start;
-    other.windows = {times(start.windows.read, read), times(start.windows.write, write)};
-    other.seconds = try_start(other);
-    if (other.seconds >= start.seconds) return false;
-    start = other;
+    start.windows = {times(start.windows.read, by.read), times(start.windows.write, by.write)};
+    return start;
+  }
+
+  // To the fastest of those with one window half or twice as large that were not tried yet; false:
+  // none is faster.
+  bool move_to_faster(Start& start, std::vector<Windows>& tried) {
+    constexpr double kWorth = 0.998;  // less is not worth the search
+    std::vector<Start> others;
+    for (const Factors& by : {Factors{0.5, 1}, {1, 0.5}, {2, 1}, {1, 2}}) {
+      others.push_back(resized(start, by));
+      if (std::find(tried.begin(), tried.end(), others.back().windows) != tried.end())
+        others.pop_back();
+      else
+        tried.push_back(others.back().windows);
+    }
+    try_starts(others);
+    const auto best = std::min_element(others.begin(), others.end(), is_faster);
+    if (best == others.end() || best->seconds >= kWorth * start.seconds) return false;
+    start = *best;
     return true;
   }
 
   // The few that are fastest with everything streamed, of those that fit; of deep models one.
   std::vector<Start> promising(bool vertical) {
-    std::vector<Start> list;
-    const PlanKnobs before = request_.knobs;
+    std::vector<Start> ways;
     for (const Recompute level : {Recompute::nothing, Recompute::cheap, Recompute::everything})
-      for (const bool offloaded : {false, true}) {
-        if (level != Recompute::nothing && request_.recomputing.empty()) continue;
-        stream_all(vertical, {level, offloaded});
-        const auto start = with_best_window({before.updates, vertical, {level, offloaded}});
-        if (start) list.push_back(*start);
-        request_.knobs = before;
-      }
+      for (const bool offloaded : {false, true})
+        if (level == Recompute::nothing || !request_.recomputing.empty())
+          ways.push_back({request_.knobs.updates, vertical, {level, offloaded}});
+    std::vector<std::optional<Start>> found(ways.size());
+    branch(ways.size(), [&](Search& search, size_t i) {
+      search.stream_all(vertical, ways[i].way);
+      found[i] = search.with_best_window(ways[i]);
+    });
+    std::vector<Start> list;
+    for (const auto& start : found)
+      if (start) list.push_back(*start);
     std::stable_sort(list.begin(), list.end(), is_faster);
     list.resize(std::min<size_t>(list.size(), deep() ? 1 : 3));
     return list;
@@ -414,8 +483,9 @@ class Search {
     }
     std::stable_sort(result_.candidates.begin(), result_.candidates.end(),
                      [](const Candidate& a, const Candidate& b) { return a.seconds < b.seconds; });
-    result_.knobs = request_.knobs = result_.candidates.front().knobs;
-    request_.part = best_part_;
+    result_.knobs = result_.candidates.front().knobs;
+    request_.knobs = result_.knobs;
+    set_updates(result_.knobs.updates);
     result_.plan = plan_anyway(PlanDetail::whole);
     return std::move(result_);
   }
@@ -429,7 +499,7 @@ class Search {
   std::vector<Start> starts_;
   std::int64_t smallest_bytes_ = 0;
   PlanKnobs smallest_;
-  StepPart smallest_part_ = StepPart::whole, best_part_ = StepPart::whole;
+  StepPart smallest_part_ = StepPart::whole;
 };
 
 }  // namespace

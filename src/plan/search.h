@@ -35,7 +35,8 @@ struct SearchResult {
 // nothing, then what saves most time per byte (plan/levers.h). With streams the plan is the middle
 // part of deferred updates or, where that is faster, the whole step, with updates at its end or,
 // where nothing clips, with backward. Of programs with more than 200 calls it looks at fewer ways.
-// Deterministic. Throws OutOfMemory as make_plan, with the smallest peak that was found.
+// Tries several at once, on all threads; what it finds is the same for any number of them. Throws
+// OutOfMemory as make_plan, with the smallest peak that was found.
 SearchResult search_plan(const PlanRequest& request, const SearchOptions& options);
 
 }  // namespace outsize

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/parallel.h"
 #include "plan/check.h"
 #include "plan/planner.h"
 #include "plan/races.h"
@@ -129,6 +130,40 @@ TEST(StreamedPlans, OfTheSearchFitRandomBudgetsOnRandomMachines) {
     }
   }
   std::printf("random budgets: %d planned, %d refused\n", fit, refused);
+}
+
+// Of one thread and of three: places, order and times.
+TEST(StreamedPlans, OfTheSearchAreTheSameForAnyNumberOfThreads) {
+  int found = 0;
+  const int threads = thread_count();
+  for (std::uint64_t seed = 0; found < 40; ++seed) {
+    RandomRequest random(seed);
+    if (!random.request.training) continue;
+    Dice dice(seed + 8000000);
+    random.request.budget_bytes = make_plan(random.request).arena_bytes * 2 / 3;
+    const SearchOptions options{random_machine(dice), /*may_use_disk=*/true};
+    const auto search = [&](int count) -> std::optional<SearchResult> {
+      set_thread_count(count);
+      try {
+        return search_plan(random.request, options);
+      } catch (const OverBudget&) {
+        return std::nullopt;
+      }
+    };
+    const auto one = search(1), three = search(3);
+    ASSERT_EQ(one.has_value(), three.has_value()) << "seed " << seed;
+    if (!one) continue;
+    ++found;
+    ASSERT_EQ(one->plan.buffers.size(), three->plan.buffers.size()) << "seed " << seed;
+    for (size_t b = 0; b < one->plan.buffers.size(); ++b)
+      EXPECT_EQ(one->plan.buffers[b].extent.offset, three->plan.buffers[b].extent.offset);
+    ASSERT_EQ(one->candidates.size(), three->candidates.size()) << "seed " << seed;
+    for (size_t c = 0; c < one->candidates.size(); ++c) {
+      EXPECT_EQ(one->candidates[c].name, three->candidates[c].name);
+      EXPECT_EQ(one->candidates[c].seconds, three->candidates[c].seconds);
+    }
+  }
+  set_thread_count(threads);
 }
 
 // Plans that lack a dependency: those that race, those of them that the checker refuses, the
