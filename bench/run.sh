@@ -1,7 +1,8 @@
 #!/bin/bash
-# Measures everything docs/PERFORMANCE.md states and prints its tables; about an hour, on a machine
-# that does nothing else. Usage: bench/run.sh [--rounds N] [--smoke] [--torch PYTHON] [--model GGUF]
-#   --rounds N       rounds per table (default 5)
+# Measures what docs/PERFORMANCE.md states, but for single programs it names, and prints the tables:
+# several hours with the defaults, on a machine that does nothing else and has 75 GB of free disk.
+# Usage: bench/run.sh [--rounds N] [--smoke] [--torch PYTHON] [--model GGUF]
+#   --rounds N       rounds per table (default 5; 3 where state is on disk)
 #   --smoke          a tiny size of everything, once, so that nothing rots: tests run this
 #   --build FOLDER   default build/release
 #   --torch PYTHON   a Python with torch, transformers, llama-cpp-python; default: installs them
@@ -48,5 +49,6 @@ phase "generation from disk" python3 -B bench/generate_disk.py --outsize "$outsi
 phase "loading" python3 -B bench/load.py --outsize "$outsize" --rounds "$rounds"
 phase "loading from disk" python3 -B bench/load.py --outsize "$outsize" --rounds "$rounds" --cold
 phase "less memory than the state" python3 -B bench/stream.py --outsize "$outsize" --rounds 3
+phase "costs of ops" python3 -B bench/op_costs.py --outsize "$outsize" --own
 phase "planning" python3 -B bench/planning.py --outsize "$outsize"
 phase "floors" python3 -B bench/floors.py --outsize "$outsize"

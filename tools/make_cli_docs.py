@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "CLI.md"
 BLOCK = re.compile(r"<!-- help: ([a-z ]*) -->\n```text\n(.*?)```\n", re.DOTALL)
 # `train` and `plan` repeat the whole of docs/CONFIG.md from here on.
-CONFIG_HELP = "Options of the configuration file:"
+CONFIG_HELP = "Options of the configuration file"
 
 
 def help_of(program, command):

@@ -29,7 +29,7 @@ std::shared_ptr<RunOptions> add_run_options(CLI::App& command) {
         options->overrides.push_back("budget.max_writes=" + size);
       },
       "Most bytes the run may write to disks, such as 10TiB: budget.max_writes");
-  command.footer("Options of the configuration file:\n" + config_help());
+  command.footer(config_help());
   return options;
 }
 

@@ -60,26 +60,25 @@ nlohmann::json ModelSource::hf_config() const {
   return read_json(kind_ == Kind::config_only ? model_path_ : model_path_ + "/config.json");
 }
 
+fs::path ModelSource::tokenizer_path() const {
+  if (kind_ == Kind::gguf) return model_path_;
+  fs::path folder = model_path_;
+  if (kind_ == Kind::config_only) folder = fs::absolute(folder).parent_path();
+  const fs::path carried = folder / kCarriedTokenizer;
+  return fs::exists(carried) ? carried : folder;
+}
+
 bool ModelSource::has_tokenizer() const {
-  return kind_ == Kind::gguf || fs::exists(model_path_ + "/tokenizer.json") ||
-         fs::exists(model_path_ + "/" + kCarriedTokenizer);
+  const fs::path path = tokenizer_path();
+  return is_gguf(path) || fs::exists(path / "tokenizer.json");
 }
-
-namespace {
-
-std::string tokenizer_path(const std::string& model_path) {
-  const std::string carried = model_path + "/" + kCarriedTokenizer;
-  return fs::exists(carried) ? carried : model_path;
-}
-
-}  // namespace
 
 std::unique_ptr<Tokenizer> ModelSource::tokenizer() const {
   if (!has_tokenizer())
     fail(ErrorKind::InvalidArgument,
          "[model] {}: no tokenizer; expected tokenizer.json beside config.json, or a GGUF file",
          path_);
-  return load_tokenizer(tokenizer_path(model_path_));
+  return load_tokenizer(tokenizer_path());
 }
 
 std::unique_ptr<WeightReader> ModelSource::open_weights() const {
@@ -108,7 +107,7 @@ void ModelSource::carry_to(const std::string& folder) const {
   if (error) fail(ErrorKind::Io, "[run] {}: cannot be created; got '{}'", folder, error.message());
   write_text_atomically(folder + "/config.json", hf_config().dump(2) + "\n");
   if (!has_tokenizer()) return;
-  if (is_gguf(tokenizer_path(model_path_))) {
+  if (is_gguf(tokenizer_path())) {
     GgufMetadata metadata = {{"general.architecture", GgufValue::of_text(model_->info().family)}};
     const GgufMetadata carried = gguf_tokenizer();
     metadata.insert(metadata.end(), carried.begin(), carried.end());
@@ -119,12 +118,12 @@ void ModelSource::carry_to(const std::string& folder) const {
 }
 
 void ModelSource::write_hf_tokenizer(const std::string& folder) const {
-  if (has_tokenizer()) export_tokenizer_to_hf(tokenizer_path(model_path_), folder);
+  if (has_tokenizer()) export_tokenizer_to_hf(tokenizer_path(), folder);
 }
 
 GgufMetadata ModelSource::gguf_tokenizer() const {
   if (!has_tokenizer()) return {};
-  return tokenizer_gguf_metadata(tokenizer_path(model_path_), model_->info().vocabulary);
+  return tokenizer_gguf_metadata(tokenizer_path(), model_->info().vocabulary);
 }
 
 }  // namespace outsize

@@ -1,7 +1,8 @@
 // What MODEL means on every command line: a Hugging Face folder, a GGUF file, a config.json (random
-// weights) or a run folder.
+// weights, the tokenizer beside it) or a run folder.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -22,7 +23,7 @@ class ModelSource {
   const Model& model() const { return *model_; }
   // The config.json to carry on export: the source's own, or one made from the GGUF keys.
   nlohmann::json hf_config() const;
-  // Throws InvalidArgument when the source has none (a bare config.json).
+  // Throws InvalidArgument when the source has none (a config.json alone).
   std::unique_ptr<Tokenizer> tokenizer() const;
   bool has_tokenizer() const;
   // Opens the weights and checks that every parameter is there. Throws InvalidArgument for a source
@@ -39,12 +40,14 @@ class ModelSource {
 
  private:
   std::unique_ptr<WeightReader> open_weights() const;
+  // A folder with tokenizer.json, if there is one, or a GGUF file.
+  std::filesystem::path tokenizer_path() const;
 
   enum class Kind { hf_folder, gguf, config_only, run };
 
   std::string path_;  // as given
   Kind kind_;
-  std::string model_path_;  // where configuration and tokenizer lie
+  std::string model_path_;  // where the configuration lies
   std::string checkpoint_;  // run folders; empty where a store has the state
   std::optional<std::int64_t> run_step_;
   std::unique_ptr<Model> model_;

@@ -3,7 +3,6 @@
 //   state.safetensors   "<parameter>" in its dtype, "<parameter>:<buffer>" per optimizer buffer
 //   state.json          CheckpointInfo, the XXH3-64 of every tensor's bytes, of the other file's
 //                       header, and of state.json's other fields
-// The store that makes every step durable joins with the any-size work.
 #pragma once
 
 #include <cstdint>

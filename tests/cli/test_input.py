@@ -4,7 +4,8 @@ import json
 import os
 import unittest
 
-from support import ProgramTest, outsize, read_safetensors, write_rows, write_safetensors
+from support import (ProgramTest, arithmetic_of, outsize, read_safetensors, write_rows,
+                     write_safetensors)
 
 
 class Commands(ProgramTest):
@@ -134,7 +135,17 @@ class Models(ProgramTest):
                           ("generate", self.work / "model", "--prompt", "a")):
             self.refused(4, *arguments, says=("model.safetensors",))
         self.refused(3, "generate", self.work / "model/config.json", "--prompt", "a",
-                     says=("config.json", "tokenizer"))
+                     says=("config.json", "without weights"))
+
+    def test_a_configuration_with_its_tokenizer_beside_it(self):
+        self.tiny()
+        self.ok("train", self.write_config("folder"))
+        alone = self.write_config("alone", model=str(self.work / "model/config.json"))
+        self.ok("train", alone)
+        self.assertEqual(arithmetic_of(self.work / "alone"), arithmetic_of(self.work / "folder"))
+        (self.work / "model/tokenizer.json").unlink()
+        self.refused(3, "train", alone, "--set", f"run={self.work / 'none'}",
+                     says=("config.json", "no tokenizer"))
 
     def test_tensors(self):
         folder = self.with_weights("llama")
