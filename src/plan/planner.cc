@@ -29,6 +29,14 @@ class Planner {
         parameters_(request, plan_, tasks_) {
     ensure(!updates_at_once_ || (!request.training->clips && !request.knobs.ring),
            "[planner] updates have to wait, for the norm or for the log");
+    const size_t calls = program_.calls.size();
+    ensure(request.knobs.recompute.empty() || request.knobs.recompute.size() == calls,
+           "[planner] recompute has another length than the program");
+    for (const std::vector<char>* list :
+         {&request.knobs.offload_saved, &request.knobs.stream_weights, &request.knobs.stream_state,
+          &request.knobs.offload_gradients})
+      ensure(list->empty() || list->size() == calls,
+             "[planner] a list of the knobs has another length than the program");
     if (updates_ && !request.knobs.offload_saved.empty()) find_offload_readers();
   }
 

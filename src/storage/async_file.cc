@@ -53,6 +53,12 @@ IoStatus AsyncFile::sync() {
   return error == 0 ? IoStatus{} : IoStatus{code_of_errno(error), error};
 }
 
+IoStatus AsyncFile::drop_cache() {
+  const std::uint64_t bytes = file_->size();
+  const int lost = file_->forget(0, bytes, true);
+  return lost == 0 ? IoStatus{} : IoStatus{IoCode::failed, lost, 0, bytes};
+}
+
 IoStatus AsyncFile::allocate(std::uint64_t bytes) {
   const int error = file_->allocate(bytes);
   return error == 0 ? IoStatus{} : IoStatus{code_of_errno(error), error, 0, bytes};

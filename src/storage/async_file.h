@@ -25,12 +25,12 @@ class AsyncFile {
   IoStatus wait(IoTicket ticket);
   // Uses up all tickets; the first status that is not ok.
   IoStatus wait_all();
-  // Makes durable every write that has been waited for.
+  // Makes durable every write that has been waited for; none of them said failed.
   IoStatus sync();
   // Gives the file this size and the space for it (fallocate).
   IoStatus allocate(std::uint64_t bytes);
   // Later reads come from the disk, not from memory.
-  void drop_cache() { file_->forget(0, file_->size(), true); }
+  IoStatus drop_cache();
   // Bytes. Throws Io.
   std::uint64_t size() const { return file_->size(); }
   // Pins memory that requests will lie in, where the system can: saves a walk over its pages per

@@ -46,14 +46,16 @@ class RawFile {
   virtual const std::string& path() const = 0;
   // Throws Io. The file must outlive the mover.
   virtual std::unique_ptr<PieceMover> make_mover(int depth) = 0;
-  // Makes durable what has been written (collected) before. These three return 0 or an errno.
+  // Makes durable what has been written (collected) before. These two return 0 or an errno.
   virtual int sync() noexcept = 0;
   // Gives the file this size, with space behind all of it where the file system can.
   virtual int allocate(std::uint64_t bytes) noexcept = 0;
   // Bytes. Throws Io.
   virtual std::uint64_t size() const = 0;
-  // Drops the range from the page cache, if it is there; written bytes go to the disk first.
-  virtual void forget(std::uint64_t offset, std::uint64_t bytes, bool written) noexcept = 0;
+  // Drops the range from the page cache, if it is there; written bytes go to the disk first. 0, or
+  // the errno of written bytes, perhaps another range's, that did not get there: they will never
+  // be durable, and no later sync says so.
+  virtual int forget(std::uint64_t offset, std::uint64_t bytes, bool written) noexcept = 0;
 };
 
 // Held as long as it lives.

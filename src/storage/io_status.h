@@ -16,7 +16,7 @@ enum class IoCode : std::uint8_t {
   corrupt,   // bytes came back that were never written
   invalid,   // the caller's mistake: range, alignment, order of calls
   busy,      // the caller's mistake: more requests than tickets; wait for one first
-  failed,    // an earlier sync failed: nobody knows what is on disk; open again
+  failed,    // a sync or the system's write-back failed: nobody knows what is on disk; open again
 };
 
 const char* name_of(IoCode code);

@@ -70,18 +70,27 @@ class RealFile : public RawFile {
     return static_cast<std::uint64_t>(status.st_size);
   }
 
-  void forget(std::uint64_t offset, std::uint64_t bytes, bool written) noexcept override {
-    if (direct_) return;
+  int forget(std::uint64_t offset, std::uint64_t bytes, bool written) noexcept override {
+    if (direct_) return 0;
     const auto first = static_cast<off_t>(offset), length = static_cast<off_t>(bytes);
-    // Only clean pages can be dropped. An error here shows again in the next sync.
-    if (written)
-      (void)::sync_file_range(
-          descriptor_, first, length,
-          SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    if (written)  // only clean pages can be dropped
+      if (const int error = write_back(first, length); error != 0) return error;
     (void)::posix_fadvise(descriptor_, first, length, POSIX_FADV_DONTNEED);
+    return 0;
   }
 
  private:
+  // Linux tells a file's write-back error once: told here, it is no longer told by a sync.
+  int write_back(off_t first, off_t length) noexcept {
+    const int error = error_of([&] {
+      return ::sync_file_range(
+          descriptor_, first, length,
+          SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    });
+    const bool refused = error == ENOSYS || error == EINVAL || error == EPERM;  // nothing was tried
+    return refused ? 0 : error;
+  }
+
   std::string path_;
   int descriptor_;
   bool direct_;

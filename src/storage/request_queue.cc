@@ -153,8 +153,8 @@ IoStatus RequestQueue::finish(std::unique_lock<std::mutex>& lock, std::uint32_t 
   if (++request.generation == 0) request.generation = 1;
   free_requests_.push_back(slot);
   lock.unlock();
-  file_.forget(offset, bytes, write_);
-  return status;
+  const int lost = file_.forget(offset, bytes, write_);
+  return lost == 0 ? status : IoStatus{IoCode::failed, lost, offset, bytes};
 }
 
 IoStatus RequestQueue::wait(IoTicket ticket) {

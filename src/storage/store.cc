@@ -33,7 +33,8 @@ void settle_file(Disk& disk, const std::string& folder, AsyncFile& file) {
   if (const IoStatus status = file.sync(); !status.ok())
     throw io_error(status, file.path(), "synchronise");
   disk.sync_folder(folder);
-  file.drop_cache();
+  if (const IoStatus status = file.drop_cache(); !status.ok())
+    throw io_error(status, file.path(), "synchronise");
 }
 
 // Reads head page and payload of the layout record, sized by what the file can hold.

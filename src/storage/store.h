@@ -172,6 +172,8 @@ class StateStore {
   // store_commit.cc
   bool is_whole(const BlockRange& blocks) const;
   StoreStatus sync_now();
+  // With no part; what failed for good is remembered.
+  StoreStatus heeded(const IoStatus& io);
   StoreStatus write_record(std::uint64_t at, const RecordHead& head, std::uint64_t payload_bytes,
                            KillPoint mid, std::uint64_t* head_sum = nullptr);
   StoreStatus write_progress(int group);

@@ -37,10 +37,15 @@ bool StateStore::is_whole(const BlockRange& blocks) const {
 StoreStatus StateStore::sync_now() {
   const std::lock_guard sync(sync_mutex_);
   IoStatus io = file_->sync();
-  if (io.ok()) return {};
-  const std::lock_guard lock(mutex_);
-  failed_ = true;
-  io.code = IoCode::failed;
+  if (!io.ok()) io.code = IoCode::failed;
+  return heeded(io);
+}
+
+StoreStatus StateStore::heeded(const IoStatus& io) {
+  if (io.code == IoCode::failed) {
+    const std::lock_guard lock(mutex_);
+    failed_ = true;
+  }
   return {io, {}};
 }
 
@@ -50,11 +55,11 @@ StoreStatus StateStore::write_record(std::uint64_t at, const RecordHead& head,
                                      std::uint64_t* head_sum) {
   const std::uint64_t sum = seal_record(head, payload_bytes, record_);
   if (head_sum != nullptr) *head_sum = sum;
-  const IoStatus payload =
-      file_->write_now(at + kPageBytes, record_.data() + kPageBytes, pages_up(payload_bytes));
-  if (!payload.ok()) return {payload, {}};
+  const StoreStatus payload = heeded(
+      file_->write_now(at + kPageBytes, record_.data() + kPageBytes, pages_up(payload_bytes)));
+  if (!payload.ok()) return payload;
   kill_point(mid);
-  return {file_->write_now(at, record_.data(), kPageBytes), {}};
+  return heeded(file_->write_now(at, record_.data(), kPageBytes));
 }
 
 StoreStatus StateStore::finish_group(int group) {

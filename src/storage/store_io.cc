@@ -182,6 +182,7 @@ StoreStatus StateStore::end_write(const Request& request, const IoStatus& io) {
   {
     const std::lock_guard lock(mutex_);
     --writes_in_flight_[static_cast<std::size_t>(request.part.group)];
+    failed_ |= io.code == IoCode::failed;
     if (io.ok())
       std::fill_n(written_.begin() + static_cast<std::ptrdiff_t>(request.blocks.first),
                   request.blocks.count, 1);

@@ -243,6 +243,22 @@ TEST(Store, PausesOnAFullDiskAndStopsAfterAFailedSync) {
   EXPECT_EQ(small.value(), 2);
 }
 
+// The system tells such an error once: no sync after it would.
+TEST(Store, StopsAfterAWriteBackThatFailed) {
+  Small small(StoreScheme::two_slots);
+  small.make();
+  small.step(0, 1);
+  small.disk.set_faults({.write_back_error = 1});
+  EXPECT_EQ(small.write(1, 0, 2), IoCode::failed);
+  small.disk.set_faults({});
+  EXPECT_EQ(small.write(1, 0, 2), IoCode::failed);
+  EXPECT_EQ(small.store->commit(1, {}).code(), IoCode::failed);
+  small.open();
+  EXPECT_EQ(small.store->step(), 0);
+  EXPECT_EQ(small.read(1, 0), IoCode::ok);
+  EXPECT_EQ(small.value(), 1);
+}
+
 TEST(Store, SaysHowMuchRoomIsMissing) {
   Small small(StoreScheme::two_slots);
   small.disk.set_free_bytes(1000);

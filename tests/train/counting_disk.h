@@ -55,8 +55,8 @@ class CountingDisk : public Disk {
     int sync() noexcept override { return file_->sync(); }
     int allocate(std::uint64_t bytes) noexcept override { return file_->allocate(bytes); }
     std::uint64_t size() const override { return file_->size(); }
-    void forget(std::uint64_t offset, std::uint64_t bytes, bool written) noexcept override {
-      file_->forget(offset, bytes, written);
+    int forget(std::uint64_t offset, std::uint64_t bytes, bool written) noexcept override {
+      return file_->forget(offset, bytes, written);
     }
 
    private:

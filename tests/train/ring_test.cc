@@ -15,6 +15,7 @@
 #include "train/engine.h"
 #include "train/store_weights.h"
 #include "train/tiny.h"
+#include "train/training.h"
 
 namespace outsize::train_test {
 namespace {
@@ -165,10 +166,8 @@ TEST(RingRedo, OfAStepWhoseUpdatesAreAllMade) {
   const TempFolder folder(memory_folder());
   const auto model = tiny_model("qwen2");
   const Batch batch = random_batch(kRows, kLength, kVocabulary, 1);
-  PlanKnobs knobs{.durable = true, .ring = true};
-  knobs.stream_weights = knobs.stream_state = knobs.offload_saved = std::vector<char>(4, 1);
-  knobs.store_block = 4096;
-  knobs.piece_elements = 2048;
+  PlanKnobs knobs = everything_streamed(*model, /*vertical=*/false);
+  knobs.ring = true;
   const auto start = [&] {
     auto engine = std::make_unique<TrainingEngine>(
         *model, TrainingShape{kRows, kLength, 1, DType::bf16, false}, OptimizerOptions{},

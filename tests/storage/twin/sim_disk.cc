@@ -90,7 +90,12 @@ class SimFile : public RawFile {
     const std::lock_guard lock(disk_.mutex_);
     return node_->now.size();
   }
-  void forget(std::uint64_t, std::uint64_t, bool) noexcept override {}
+  int forget(std::uint64_t, std::uint64_t bytes, bool written) noexcept override {
+    const std::lock_guard lock(disk_.mutex_);
+    const int error = written ? disk_.write_back(*node_) : 0;
+    if (error == 0 && bytes == node_->now.size()) disk_.drop_cache(*node_);
+    return error;
+  }
 
  private:
   SimDisk& disk_;
@@ -167,6 +172,24 @@ int SimDisk::sync(SimNode& node) {
   return 0;
 }
 
+// Reads go on finding the bytes in memory, but no sync will make them durable.
+int SimDisk::write_back(SimNode& node) {
+  if (crashed_ || !dice_.chance(faults_.write_back_error)) return 0;
+  node.lost.insert(node.lost.end(), node.unsynced.begin(), node.unsynced.end());
+  node.unsynced.clear();
+  return EIO;
+}
+
+void SimDisk::drop_cache(SimNode& node) {
+  if (node.lost.empty()) return;
+  const std::vector<std::byte> cached = node.now;
+  for (const SimRange& range : node.lost)
+    std::memcpy(node.now.data() + range.offset, node.durable.data() + range.offset, range.bytes);
+  for (const SimRange& range : node.unsynced)
+    std::memcpy(node.now.data() + range.offset, cached.data() + range.offset, range.bytes);
+  node.lost.clear();
+}
+
 // Each un-synced write survives whole, not at all, by a prefix, or by arbitrary sectors.
 void SimDisk::lose_unsynced(SimNode& node) {
   std::vector<std::byte> left = node.durable;
@@ -185,6 +208,7 @@ void SimDisk::lose_unsynced(SimNode& node) {
     }
   }
   node.unsynced.clear();
+  node.lost.clear();
   node.now = left;
   node.durable = std::move(left);
 }

@@ -16,14 +16,15 @@ namespace outsize {
 
 // Probabilities are per operation: a piece moved, a sync, a call on names.
 struct SimFaults {
-  double transient = 0;        // short moves, EINTR, EAGAIN
-  double stall = 0;            // a piece that lets others overtake it
-  double io_error = 0;         // EIO of a piece
-  double sync_error = 0;       // EIO of a sync, which also loses what it should have made durable
-  double read_flip = 0;        // a bit turned on its way from the disk
-  double rest_flip = 0;        // a bit turned on the disk, after writes of this file
-  std::uint64_t crash_at = 0;  // operation, 1 is the next; 0: never
-  bool power = false;          // the crash also takes what is not synced
+  double transient = 0;         // short moves, EINTR, EAGAIN
+  double stall = 0;             // a piece that lets others overtake it
+  double io_error = 0;          // EIO of a piece
+  double sync_error = 0;        // EIO of a sync, which also loses what it should have made durable
+  double write_back_error = 0;  // of written bytes that the page cache shall forget; told once
+  double read_flip = 0;         // a bit turned on its way from the disk
+  double rest_flip = 0;         // a bit turned on the disk, after writes of this file
+  std::uint64_t crash_at = 0;   // operation, 1 is the next; 0: never
+  bool power = false;           // the crash also takes what is not synced
   std::uint64_t no_space_from = 0;   // writes fail from this operation on …
   std::uint64_t no_space_until = 0;  // … to before this one
 };
@@ -48,6 +49,7 @@ struct SimNode {
   std::vector<std::byte> now;      // what reads see
   std::vector<std::byte> durable;  // what the last sync left
   std::vector<SimRange> unsynced;
+  std::vector<SimRange> lost;  // could not be written back: seen until the cache is dropped
 };
 
 // Any thread. The seed decides what happens to the n-th operation; which operation is the n-th is
@@ -112,6 +114,8 @@ class SimDisk : public Disk {
   std::int64_t move(SimNode& node, const FilePiece& piece);
   void write(SimNode& node, const FilePiece& piece, std::uint64_t bytes);
   int sync(SimNode& node);
+  int write_back(SimNode& node);
+  void drop_cache(SimNode& node);
   void lose_unsynced(SimNode& node);
   void flip(std::byte& byte);
 

@@ -180,6 +180,7 @@ class TrainingSchedule {
     if (trouble && (kind == 4 || everything)) {
       faults.io_error = dice_.chance(0.5) ? 0.001 : 0;
       faults.sync_error = dice_.chance(0.5) ? 0.03 : 0;
+      faults.write_back_error = dice_.chance(0.3) ? 0.003 : 0;
       faults.no_space_from = dice_.below(length_.operations);
       faults.no_space_until = faults.no_space_from + dice_.below(100);
     }
