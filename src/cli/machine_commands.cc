@@ -14,6 +14,7 @@
 #include "storage/real_disk.h"
 #include "storage/store.h"
 #include "train/measure_run.h"
+#include "train/store_folder.h"
 #include "weights/checkpoint.h"
 
 namespace outsize {
@@ -59,7 +60,7 @@ void profile(const ProfileCommand& command) {
 // Both steps that the store remembers; the older one is usually overwritten in part.
 bool verify_store(const std::string& folder) {
   const auto disk = make_real_disk();
-  const std::string own = folder + "/store";
+  const std::string own = store_folder(folder);
   if (!StateStore::exists(*disk, own)) return false;
   const auto store = StateStore::open(*disk, own, {});
   bool resumable = false;

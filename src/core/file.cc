@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "core/error.h"
@@ -41,7 +42,9 @@ void write_all(int descriptor, const std::string& path, const char* data, std::s
   }
 }
 
-void synchronise_folder(const std::string& folder) {
+}  // namespace
+
+void sync_folder(const std::string& folder) {
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) fail_io("open folder", folder, errno);
   const int error = ::fsync(descriptor) == 0 ? 0 : errno;
@@ -51,7 +54,18 @@ void synchronise_folder(const std::string& folder) {
     fail_io("synchronise folder", folder, error);
 }
 
-}  // namespace
+void sync_names_of(const std::string& folder) {
+  namespace fs = std::filesystem;
+  fs::path path = fs::absolute(folder).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();  // it ended with a slash
+  while (path.has_relative_path()) {
+    path = path.parent_path();
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) return;  // not ours, so it was there before
+    (void)::fsync(descriptor);
+    ::close(descriptor);
+  }
+}
 
 File::File(std::string path, int descriptor, std::uint64_t size)
     : path_(std::move(path)), descriptor_(descriptor), size_(size) {}
@@ -161,7 +175,7 @@ void AtomicFile::commit() {
   if (::close(std::exchange(descriptor_, -1)) != 0) fail_io("close", temporary_path_, errno);
   if (::rename(temporary_path_.c_str(), path_.c_str()) != 0) fail_io("rename to", path_, errno);
   temporary_path_.clear();
-  synchronise_folder(folder_of(path_));
+  sync_folder(folder_of(path_));
 }
 
 void AtomicFile::flush() {

@@ -11,6 +11,11 @@
 
 namespace outsize {
 
+// Makes durable what was created, renamed or removed in a folder. Throws Io.
+void sync_folder(const std::string& folder);
+// Makes a new folder's own name durable, and those of the folders above it, as far as they can be.
+void sync_names_of(const std::string& folder);
+
 // A regular file opened for reading. Movable; read_at may be called from several threads at once.
 class File {
  public:

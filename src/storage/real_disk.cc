@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "storage/thread_mover.h"
 #include "storage/uring_mover.h"
 
@@ -168,15 +169,7 @@ class RealDisk : public Disk {
     if (::rename(from.c_str(), to.c_str()) != 0) fail_io(from, "rename", errno);
   }
 
-  void sync_folder(const std::string& path) override {
-    const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0) fail_io(path, "open the folder", errno);
-    const int error = error_of([&] { return ::fsync(descriptor); });
-    ::close(descriptor);
-    // Some file systems have nothing to synchronise for a folder and say EINVAL.
-    if (error != 0 && error != EINVAL && error != ENOTSUP)
-      fail_io(path, "synchronise the folder", error);
-  }
+  void sync_folder(const std::string& path) override { outsize::sync_folder(path); }
 
   std::uint64_t free_bytes(const std::string& folder) override {
     struct statvfs status {};

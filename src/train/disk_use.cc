@@ -13,6 +13,7 @@
 #include "machine/file_system.h"
 #include "storage/layout.h"
 #include "train/show_plan.h"
+#include "train/store_folder.h"
 
 namespace outsize {
 namespace {
@@ -50,8 +51,8 @@ std::uint64_t device_of(const std::string& folder) {
 }
 
 // Where the store of the run lies, or will.
-std::string store_folder(const RunConfig& config) {
-  const std::string own = config.run + "/store";
+std::string place_of_store(const RunConfig& config) {
+  const std::string own = store_folder(config.run);
   std::error_code error;
   return fs::exists(own, error) ? own : config.budget.disk.value_or(config.run);
 }
@@ -77,13 +78,13 @@ std::vector<DiskPart> parts_of(const RunConfig& config, const TrainingEngine& en
     if (bytes > there)
       parts.push_back({name, folder, static_cast<std::int64_t>(std::ceil(bytes - there))});
   };
-  const std::string own = config.run + "/store";
+  const std::string own = store_folder(config.run);
   const auto there = [&](const char* name) { return static_cast<double>(taken(own + "/" + name)); };
   if (engine.durable()) {
-    const std::string folder = store_folder(config);
+    const std::string folder = place_of_store(config);
     add("state", folder, static_cast<double>(store_geometry(engine).file_bytes),
         there("state") + there("state.new"));
-    add("scratch", folder, static_cast<double>(engine.scratch_bytes()), there("scratch"));
+    add("scratch", folder, static_cast<double>(engine.scratch_bytes()), 0);
   } else {
     // A new one is whole before an old one goes.
     const std::string folder = config.run + "/checkpoints";

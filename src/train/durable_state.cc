@@ -14,6 +14,7 @@
 #include "optim/master.h"
 #include "storage/aligned_buffer.h"
 #include "storage/real_disk.h"
+#include "train/store_folder.h"
 #include "weights/checkpoint.h"
 
 namespace outsize {
@@ -22,10 +23,6 @@ namespace {
 constexpr std::int64_t kStageElements = 1 << 20;  // per write; whole blocks in every dtype
 constexpr std::uint64_t kMoveBytes = 64 << 20;
 constexpr std::uint64_t kImportBytes = 8 << 20;  // as checkpoints come
-
-std::string store_folder(const std::string& folder) {
-  return folder + "/store";
-}
 
 // Tells this run's store from another's: no other one begins at this instant in this process.
 std::uint64_t new_identity() {

@@ -35,6 +35,7 @@
 #include "train/run_setup.h"
 #include "train/show_plan.h"
 #include "train/step_record.h"
+#include "train/store_folder.h"
 
 namespace outsize {
 namespace {
@@ -68,22 +69,6 @@ std::int64_t total_steps(const RunConfig& config, const Dataset& dataset) {
   const double rows = static_cast<double>(count_rows(dataset, config.data.shuffle, 0));
   const double steps = *config.train.epochs * rows / static_cast<double>(config.train.global_batch);
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(steps)));
-}
-
-// A store on another disk is linked from the run folder, where everyone looks for it.
-void link_store(const RunConfig& config) {
-  namespace fs = std::filesystem;
-  const fs::path link = fs::path(config.run) / "store";
-  std::error_code error;
-  if (!config.budget.disk || fs::exists(link, error)) return;
-  std::string name = fs::absolute(config.run).lexically_normal().string();
-  std::replace(name.begin(), name.end(), '/', '_');
-  const fs::path target = fs::absolute(*config.budget.disk) / ("outsize" + name);
-  fs::create_directories(target, error);
-  if (!error) fs::create_directory_symlink(target, link, error);
-  if (error)
-    fail(ErrorKind::Io, "[run] budget.disk: {} cannot be used for the state of {}; got '{}'",
-         target.string(), config.run, error.message());
 }
 
 class TrainingRun {
@@ -130,6 +115,8 @@ class TrainingRun {
                      mended_     ? step_ - 1
                      : step_ > 0 ? step_
                                  : -1);
+    sync_folder(folder_.path());  // its names, before anything below them is acknowledged
+    sync_names_of(folder_.path());
     gemm_.emplace(config_.train.dtype);
     saved_at_ = seconds_now();
     if (step_ == 0) validate();  // where the model stands before it has learnt anything
@@ -185,7 +172,7 @@ class TrainingRun {
     options.log_every = config_.train.log_every;
     progress_.emplace(options);
     progress_->note(describe_plan(source_.model(), *engine_, context));
-    if (engine_->durable()) link_store(config_);
+    if (engine_->durable()) link_store_folder(config_);
     pause_.emplace([this](std::string_view line) { progress_->note(line); },
                    [this] { return received_signal != 0 || ending_; });
     StoreOptions store;

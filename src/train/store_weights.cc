@@ -10,13 +10,10 @@
 #include "storage/aligned_buffer.h"
 #include "storage/real_disk.h"
 #include "storage/store.h"
+#include "train/store_folder.h"
 
 namespace outsize {
 namespace {
-
-std::string store_folder(const std::string& run_folder) {
-  return run_folder + "/store";
-}
 
 // The step of which all groups are: in the ring a crash may leave some before and some after one.
 std::int64_t whole_step_of(const StateStore& store) {

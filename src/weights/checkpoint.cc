@@ -1,8 +1,6 @@
 #include "weights/checkpoint.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -45,16 +43,6 @@ std::string hex(std::uint64_t value) {
 std::string hash_of(const NamedMemory& tensor) {
   return hex(
       XXH3_64bits(tensor.data, static_cast<size_t>(tensor.shape.numel() * size_of(tensor.dtype))));
-}
-
-void sync_folder(const std::string& folder) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY);
-  if (descriptor < 0 || ::fsync(descriptor) != 0) {
-    const std::string reason = std::strerror(errno);
-    if (descriptor >= 0) ::close(descriptor);
-    fail(ErrorKind::Io, "[checkpoint] {}: cannot be made durable; got '{}'", folder, reason);
-  }
-  ::close(descriptor);
 }
 
 // `f` may be called again.
@@ -255,7 +243,9 @@ void save_checkpoint(const std::string& folder, const CheckpointInfo& info,
     fs::rename(temporary, folder);
   });
   reached("before_checkpoint_sync");
-  sync_folder(fs::path(folder).parent_path().string());
+  const fs::path all = fs::path(folder).parent_path();
+  sync_folder(all.string());
+  sync_names_of(all.string());
 }
 
 CheckpointInfo read_checkpoint_info(const std::string& folder) {

@@ -210,6 +210,35 @@ class Streaming(ProgramTest):
         self.assert_same_as_whole("grown")
         self.assertEqual(support.checkpoints(self.work / "grown"), [])
 
+    def test_a_disk_that_is_not_there_is_not_a_run_that_has_not_begun(self):
+        self.whole_run()
+        budget = self.small_budget()
+        disk, run = self.work / "disk", self.work / "linked"
+        config = self.write_config("linked", budget__memory=budget, budget__disk=str(disk),
+                                   **self.changes)
+        process = support.Process("train", config)
+        while process.running() and not (run / "store" / "state").exists():
+            time.sleep(0.001)
+        process.send(signal.SIGTERM)
+        process.wait()
+        self.assertTrue((run / "store").is_symlink())
+        lines = (run / "metrics.jsonl").read_bytes()
+        disk.rename(self.work / "elsewhere")
+        for mount_point in (False, True):
+            if mount_point:
+                disk.mkdir()
+            for arguments in (("train", config), ("plan", config), ("doctor", run),
+                              ("train", config, "--set", f"budget.memory={8 * budget}"),
+                              ("eval", run, "--data", self.work / "valid.jsonl",
+                               "--sequence-length", "48"),
+                              ("export", run, "--format", "hf", "--out", self.work / "none")):
+                self.refused(4, *arguments, says=("linked/store", "mount"))
+        self.assertEqual((run / "metrics.jsonl").read_bytes(), lines)
+        disk.rmdir()
+        (self.work / "elsewhere").rename(disk)
+        self.ok("train", config)
+        self.assert_same_as_whole("linked")
+
     def test_damage_is_named(self):
         budget = self.small_budget()
         config = self.write_config("hurt", budget__memory=budget, **self.changes)
