@@ -22,7 +22,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-TSAN_TESTS='^(core|exec|train)$' # the parts that start threads
+TSAN_TESTS='^(core|storage|plan|exec|train|train_twin)$' # the parts that start threads
 results=$OUTSIZE_ROOT/build/test-results
 rm -rf "$results"
 mkdir -p "$results"

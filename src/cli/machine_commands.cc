@@ -97,10 +97,15 @@ bool verify_store(const std::string& folder) {
 void verify_run(const std::string& folder) {
   const RunFolder run(folder);
   if (verify_store(folder)) return;
-  for (std::int64_t step : run.checkpoints()) {
-    verify_checkpoint(run.checkpoint_path(step));
-    fmt::print("step {}: every checksum holds; the run can be resumed from it\n", step);
-  }
+  std::optional<Error> first;
+  for (std::int64_t step : run.checkpoints()) try {
+      verify_checkpoint(run.checkpoint_path(step));
+      fmt::print("step {}: every checksum holds; the run can be resumed from it\n", step);
+    } catch (const Error& error) {
+      fmt::print("step {}: damaged: {}\n", step, error.what());
+      if (!first) first = error;
+    }
+  if (first) throw Error(*first);
 }
 
 }  // namespace

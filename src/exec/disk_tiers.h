@@ -21,7 +21,8 @@ StoreLayout store_layout(const Plan& plan, std::uint64_t identity, std::uint64_t
 // Where an item lies in it. Index as Plan::store.
 std::vector<std::vector<StorePart>> store_parts(const Plan& plan);
 
-// The call whose parameters are the store's group; behind the last group: the count of calls.
+// The call whose parameters are the store's group; behind the last group: behind the last call that
+// has one.
 int call_of_group(const Plan& plan, int group);
 
 // Some bytes of a move.

@@ -357,7 +357,7 @@ class Search {
     request_.budget_bytes = budget;
     for (Position& lever : levers) move(lever, way);
     plan = plan_anyway();
-    if (!parts_fit()) {
+    if (!fits(*plan) || !parts_fit()) {
       knobs = streamed;
       plan = try_plan();
       if (!plan || !parts_fit()) return kNever;
@@ -465,7 +465,9 @@ class Search {
     for (int part = 0; part <= kParts; ++part) {
       const std::int64_t step = from + (to - from) * part / kParts;
       levers_.set(request_.knobs, lever.lever, level, step);
-      const double seconds = seconds_of(plan_anyway());
+      const std::optional<Plan> plan = try_plan();  // between two that fit may be one that does not
+      if (!plan) continue;
+      const double seconds = seconds_of(*plan);
       if (seconds >= best) continue;
       best = seconds;
       lever.step = step;

@@ -118,8 +118,8 @@ class TrainingEngine {
 
   // One update on `accumulation` microbatches with `target_tokens` targets together. Returns the
   // mean loss per target token. Throws as Executor::run, after which a plan whose updates run with
-  // backward has changed some weights and not others: load or restore again. A plan that defers
-  // updates makes this one in the next step, or in finish_updates.
+  // backward has changed some weights and not others: load again, or make a new engine where state
+  // is durable. A plan that defers updates makes this one in the next step, or in finish_updates.
   double step(std::span<const Batch> batches, std::int64_t target_tokens, const StepArgs& args);
   double gradient_norm() const { return executor_->gradient_norm(); }
   // No update waits any more: call before evaluation, and before state() and commit of the step.

@@ -79,6 +79,9 @@ class TrainingRun {
         folder_(config.run),
         source_(config.model),
         schedule_(schedule_options(config.train.schedule)) {}
+  ~TrainingRun() { ending_ = true; }  // what still waits for room must not keep its lane
+  TrainingRun(const TrainingRun&) = delete;
+  TrainingRun& operator=(const TrainingRun&) = delete;
 
   RunOutcome run() {
     folder_.adopt(config_);
@@ -95,7 +98,7 @@ class TrainingRun {
       train();
     } catch (const Error&) {
       const bool full_disk = pause_->gave_up();
-      ending_ = true;
+      end_writes();
       if (!full_disk) throw;
       progress_->note("the disk is still full: the run ends as it is durable");
       return {durable_step(), true, static_cast<int>(received_signal)};
@@ -108,6 +111,15 @@ class TrainingRun {
   }
 
  private:
+  // Nobody waits for room any more, and no lane is at work.
+  void end_writes() {
+    ending_ = true;
+    try {
+      engine_->settle();
+    } catch (const Error&) {  // the run has its error already
+    }
+  }
+
   void train() {
     // The evaluation before the first step stands under step 0: a run without checkpoint makes it
     // again.
@@ -412,10 +424,14 @@ class TrainingRun {
   std::shared_ptr<const Dataset> train_data_;
   std::optional<BatchSource> batches_;
   std::optional<ValidationSource> validation_;
+  // These four outlive the engine, whose lanes use them.
+  std::optional<Progress> progress_;
+  std::atomic<bool> ending_{false};  // an error ends the run: nobody waits for room any more
+  KillAt kill_at_;
+  std::optional<RoomPause> pause_;
   std::optional<TrainingEngine> engine_;
   std::optional<Machine> machine_;    // absent: no machine file
   std::optional<Forecast> forecast_;  // absent: no machine file
-  std::optional<Progress> progress_;
   std::vector<Batch> microbatches_;
   Batch validation_batch_;  // kept, so that its memory is taken once
   std::optional<MetricsWriter> metrics_;
@@ -426,10 +442,7 @@ class TrainingRun {
   RunSummary summary_;
   double target_share_ = 1;  // of the last step's positions, those with a target
   std::int64_t step_ = 0, steps_ = 0, saved_ = -1;
-  double saved_at_ = 0;              // of seconds_now
-  std::atomic<bool> ending_{false};  // an error ends the run: nobody waits for room any more
-  KillAt kill_at_;
-  std::optional<RoomPause> pause_;
+  double saved_at_ = 0;   // of seconds_now
   BackgroundSave saver_;  // last: it uses all of the above
 };
 

@@ -124,6 +124,19 @@ class Damaged(ProgramTest):
         for path in checkpoints(self.run_folder):
             self.assertIn(path.name.replace("-", " "), result.out)
 
+    def test_doctor_looks_behind_a_damaged_checkpoint(self):
+        self.ok("train", self.config, "--set", "train.save_every=5",
+                "--set", "train.keep_checkpoints=2")
+        older, newer = checkpoints(self.run_folder)
+        path = older / "state.safetensors"
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+        result = self.refused(4, "doctor", self.run_folder, says=("Corruption", older.name))
+        self.assertIn(f"{older.name.replace('-', ' ')}: damaged", result.out)
+        self.assertIn(f"{newer.name.replace('-', ' ')}: every checksum holds", result.out)
+        self.assertEqual(path.read_bytes(), bytes(data), "doctor repairs nothing")
+
 
 class FullDisk(ProgramTest):
     """The save that does not fit says so; the checkpoint before it stays; room lets it go on."""

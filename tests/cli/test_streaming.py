@@ -260,7 +260,8 @@ class Streaming(ProgramTest):
         while process.running() and not store.exists():
             time.sleep(0.01)
         try:
-            self.refused(3, "train", config, says=("InvalidArgument",))
+            self.refused(3, "train", config, "--set", "train.steps=100000",
+                         says=("InvalidArgument", "in use", f"process {process.process.pid}"))
         finally:
             process.send(signal.SIGKILL)
             process.wait()
